@@ -1,0 +1,201 @@
+//! How fast `maildirq drain` is, as a share of what the machine allows:
+//!
+//!     cargo bench --bench drain                  # or with options: -- --help
+//!
+//! Each round has a run of the ceiling (`limit.rs`) and one of maildirq over the same mail. What
+//! counts is the ratio within a round: its two runs see the same machine in the same state. A run
+//! in which mail was lost, cut short or doubled ends the benchmark with exit code 1.
+
+mod corpus;
+mod limit;
+mod receiver;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, iter, thread, time::Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use corpus::Corpus;
+use receiver::Receiver;
+use tempfile::TempDir;
+use wait4::Wait4;
+
+#[derive(Parser)]
+struct Options {
+    /// Messages in a run
+    #[arg(long, default_value = "20000", default_value_if("quick", "true", "3000"))]
+    messages: usize,
+    /// Pairs of runs
+    #[arg(long, default_value = "5", default_value_if("quick", "true", "3"))]
+    rounds: usize,
+    /// Connections, or processes at a time
+    #[arg(long, default_value = "8")]
+    concurrency: usize,
+    /// Messages in a large backlog, held against a tenth of it; 0: none
+    #[arg(long, default_value = "100000", default_value_if("quick", "true", "20000"))]
+    backlog: usize,
+    /// Where the Maildir lies [default: /dev/shm if writable, else TMPDIR]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Small numbers, for a first look
+    #[arg(long)]
+    quick: bool,
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+const CEILING: &str = "ceiling";
+const MAILDIRQ: &str = "maildirq drain";
+const CURL: &str = "curl per message";
+
+/// Who drains, and how many messages.
+type Job = (&'static str, usize);
+
+struct Run {
+    rate: f64,   // messages per second, from the start of the process to its end
+    cpu: f64,    // its user and system time per message, in microseconds
+    memory: f64, // its peak resident memory in MiB; below about 4, the benchmark's own
+}
+
+fn main() -> Result<()> {
+    let args: Vec<_> = env::args().skip(1).collect();
+    // The benchmark's other processes are this program too. `cargo bench` passes --bench;
+    // `cargo test --all-targets` does not, and only wants to see that it works.
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["receiver"] => receiver::serve(),
+        [CEILING, new, address, count] => limit::ceiling(new.as_ref(), address, count.parse()?),
+        [CURL, new, address, count] => limit::curl(new.as_ref(), address, count.parse()?),
+        _ if args.iter().any(|arg| arg == "--bench") => bench(&Options::parse()),
+        _ => bench(&Options::parse_from(["drain", "--messages=200", "--rounds=1", "--backlog=0"])),
+    }
+}
+
+fn bench(options: &Options) -> Result<()> {
+    let dir = match &options.dir {
+        Some(dir) => tempfile::tempdir_in(dir)?,
+        None => tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?,
+    };
+    println!("{}, {} connections\n", machine(dir.path())?, options.concurrency);
+    let connections = options.concurrency.to_string();
+    let mut bench = Bench { dir, connections, corpus: Corpus::new(), receiver: Receiver::start()? };
+    for peer in [CEILING, MAILDIRQ] {
+        bench.run((peer, 200)).context("warming up")?;
+    }
+    let (n, rounds) = (options.messages.max(1), options.rounds.max(1));
+    println!("{:16}  messages  messages/s  CPU us/message  peak MiB", "");
+    bench.compare([(CEILING, n), (MAILDIRQ, n)], rounds)?;
+    if Command::new("curl").arg("--version").output().is_ok() {
+        let job = (CURL, n.div_ceil(40));
+        row(job, &[bench.run(job)?]);
+    }
+    if options.backlog >= 10 {
+        for peer in [CEILING, MAILDIRQ] {
+            bench.compare([(peer, options.backlog / 10), (peer, options.backlog)], rounds.min(3))?;
+        }
+    }
+    println!("\nCompare the ratios, which are of runs next to each other: median (lowest to highest). On a busy");
+    println!("machine go by those of CPU. Messages/s of two machines, or of two days, say little. Rates include");
+    println!("start-up; CPU is without the receiver's. In every run each message arrived once and whole.");
+    Ok(())
+}
+
+fn machine(dir: &Path) -> Result<String> {
+    let cores = thread::available_parallelism()?;
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let stat = Command::new("stat").args(["-f", "-c", "%T"]).arg(dir).output()?.stdout;
+    let (kernel, load, fs) = (kernel.trim(), &load[..4], String::from_utf8_lossy(&stat));
+    Ok(format!("{cores} cores (load {load}), Linux {kernel}, {} on {}", dir.display(), fs.trim()))
+}
+
+struct Bench {
+    dir: TempDir,
+    connections: String,
+    corpus: Corpus,
+    receiver: Receiver,
+}
+
+impl Bench {
+    /// `rounds` pairs of runs; which of the two goes first changes with each.
+    fn compare(&mut self, jobs: [Job; 2], rounds: usize) -> Result<()> {
+        let mut runs = [Vec::new(), Vec::new()];
+        for turn in 0..2 * rounds {
+            let which = [0, 1, 1, 0][turn % 4];
+            runs[which].push(self.run(jobs[which])?);
+        }
+        let [first, second] = &runs;
+        row(jobs[0], first);
+        row(jobs[1], second);
+        let (rate, cpu) = (ratio(second, first, |run| run.rate), ratio(second, first, |run| run.cpu));
+        println!("{:16}  to the line above: rate {rate}, CPU {cpu}", "");
+        Ok(())
+    }
+
+    /// Fails if a message was lost, cut short or sent twice: such a run has no speed.
+    fn run(&mut self, (peer, messages): Job) -> Result<Run> {
+        let (maildir, log) = (self.dir.path().join("Maildir"), self.dir.path().join("stderr"));
+        let bytes = self.corpus.deliver(&maildir, messages)?;
+        self.receiver.expect(messages)?;
+        let mut command = self.command(peer, &maildir)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
+
+        let start = Instant::now();
+        let end = command.spawn()?.wait4()?;
+        let seconds = start.elapsed().as_secs_f64();
+
+        let log = fs::read_to_string(log)?;
+        let last = log.lines().last().unwrap_or_default();
+        let left = fs::read_dir(maildir.join("new"))?.count();
+        let arrived = self.receiver.expect(0)?;
+        let due = format!("{messages} {messages} {bytes}");
+        ensure!(
+            arrived == due && left == 0 && end.status.success(),
+            "{peer}: requests, different messages, bytes: {arrived} instead of {due}; {left} left in new/; {}; {last}",
+            end.status
+        );
+        fs::remove_dir_all(maildir)?;
+        Ok(Run {
+            rate: messages as f64 / seconds,
+            cpu: (end.rusage.utime + end.rusage.stime).as_secs_f64() * 1e6 / messages as f64,
+            memory: end.rusage.maxrss as f64 / f64::from(1 << 20),
+        })
+    }
+
+    fn command(&self, peer: &str, maildir: &Path) -> Result<Command> {
+        let address = &self.receiver.address;
+        let mut command = Command::new("timeout");
+        command.args(["--foreground", "--signal=KILL", "300"]);
+        if peer == MAILDIRQ {
+            // MAILDIRQ_BIN: another build, to compare.
+            command.arg(env::var_os("MAILDIRQ_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_maildirq").into()));
+            command.arg("drain").arg("--maildir").arg(maildir);
+            command.args(["--post", &format!("http://{address}/"), "--concurrency"]);
+        } else {
+            command.arg(env::current_exe()?).arg(peer).arg(maildir.join("new")).arg(address);
+        }
+        command.arg(&self.connections);
+        Ok(command)
+    }
+}
+
+fn row((peer, messages): Job, runs: &[Run]) {
+    let median = |figure: fn(&Run) -> f64| spread(runs.iter().map(figure))[1];
+    let (rate, cpu, memory) = (median(|run| run.rate), median(|run| run.cpu), median(|run| run.memory));
+    println!("{peer:16}  {messages:8}  {rate:10.0}  {cpu:14.1}  {memory:8.1}");
+}
+
+/// Pair by pair.
+fn ratio(over: &[Run], under: &[Run], figure: fn(&Run) -> f64) -> String {
+    let [lowest, median, highest] = spread(iter::zip(over, under).map(|(a, b)| figure(a) / figure(b)));
+    format!("{median:.2} ({lowest:.2} to {highest:.2})")
+}
+
+/// The lowest, the median and the highest.
+fn spread(figures: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut figures: Vec<_> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    let last = figures.len() - 1;
+    [figures[0], f64::midpoint(figures[last / 2], figures[last.div_ceil(2)]), figures[last]]
+}

@@ -1,0 +1,64 @@
+//! One verb, one file; here is what they share.
+
+mod deliver;
+mod demo;
+mod drain;
+mod exit;
+mod run;
+mod signals;
+mod watch;
+
+pub use exit::Exit;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{Write, stderr};
+
+#[derive(Parser)]
+#[command(name = "maildirq", version, about = "A Maildir as a durable job queue", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Watch(watch::Args),
+    Drain(drain::Args),
+    Deliver(deliver::Args),
+    Demo(demo::Args),
+}
+
+/// Runs the program with these arguments, the program's name first.
+pub fn main(arguments: Vec<OsString>) -> Exit {
+    if deliver::is_meant_by(&arguments) {
+        return deliver::main(arguments);
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // A reader that has gone away wants no more.
+            let _ = error.print();
+            return if is_answer { Exit::Ok } else { Exit::Usage };
+        }
+    };
+    match cli.verb {
+        Verb::Watch(args) => watch::run(&args),
+        Verb::Drain(args) => drain::run(&args),
+        Verb::Deliver(args) => deliver::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+    }
+}
+
+/// Tells a person something, on standard error. Nobody listening is no reason to fail.
+fn say(text: impl Display) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
+/// Tells of an error in the form that all errors have.
+fn complain(error: impl Display) {
+    say(format_args!("error: {error}"));
+}

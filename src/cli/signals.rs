@@ -1,0 +1,74 @@
+//! Signals: TERM and INT finish and end, a second one ends at once; TSTP is quiet, CONT goes on.
+
+use crate::engine::StopHandle;
+use std::io::{self, IsTerminal, stdin};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+use tracing::info;
+
+/// The signals that a run listens to.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    pause: Option<Signal>,
+    resume: Signal,
+}
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn listen() -> io::Result<Self> {
+        // On a terminal TSTP is the shell's job control.
+        let pause = if stdin().is_terminal() { None } else { Some(signal(SignalKind::from_raw(libc::SIGTSTP))?) };
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            pause,
+            resume: signal(SignalKind::from_raw(libc::SIGCONT))?,
+        })
+    }
+
+    /// Obeys until the second signal to end, or until attempts have had `grace` to finish. Returns
+    /// only by being dropped.
+    pub async fn obey(mut self, stop: &StopHandle, grace: Duration, ended_by: &std::sync::OnceLock<u8>) {
+        let number = self.next_end(stop).await;
+        let _ = ended_by.set(number);
+        stop.finish();
+        info!(event = "stopping", grace = %humantime::format_duration(grace), "finishing what is running; once more to stop at once");
+        tokio::select! {
+            () = sleep(grace) => info!(event = "grace_over", "giving back what is still running"),
+            _ = self.next_end(stop) => info!(event = "stopping_now", "giving back what is running"),
+        }
+        stop.now();
+        std::future::pending().await
+    }
+
+    async fn next_end(&mut self, stop: &StopHandle) -> u8 {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return 15,
+                _ = self.interrupt.recv() => return 2,
+                () = next(&mut self.pause) => {
+                    stop.quiet();
+                    info!(event = "quiet", "claiming nothing until CONT");
+                }
+                _ = self.resume.recv() => {
+                    stop.resume();
+                    info!(event = "resumed");
+                }
+            }
+        }
+    }
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,37 @@
+//! `watch`: the daemon.
+
+use super::run::{Ended, RunArgs, run as run_loop};
+use super::{Exit, complain};
+use crate::engine::Until;
+use crate::wire::Plan;
+use tracing::{Level, info};
+
+/// Process mail as it arrives (the daemon)
+///
+/// Example: maildirq watch --maildir ~/Maildir --post http://127.0.0.1:3000/inbound
+#[derive(Clone, Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// Runs until a signal.
+pub fn run(args: &Args) -> Exit {
+    args.run.start_log(Level::INFO);
+    let ended = args.run.config().and_then(|config| {
+        let plan = Plan { until: Until::Stopped, since: args.run.since() };
+        run_loop(&config, plan, |_| std::future::ready(()))
+    });
+    match ended {
+        Ok(Ended { report: Ok(report), .. }) => {
+            info!(event = "stopped", done = report.done, failed = report.failed, dead = report.dead);
+            Exit::Ok
+        }
+        Ok(Ended { report: Err(error), .. }) => {
+            complain(error);
+            Exit::Disk
+        }
+        Err(exit) => exit,
+    }
+}

@@ -1,0 +1,318 @@
+//! How much a target may be given now: its concurrency and its circuit breaker.
+//!
+//! Pure state with the time handed in; the loop keeps it behind a lock.
+//!
+//! While a target is down, one probe at a time is let through and all other mail waits. After a
+//! probe has come through the gate opens in steps (1, 2, 4 … up to the limit), so that a backlog
+//! does not knock over what has only just got up.
+
+use super::outcome::{Blame, Outcome};
+use std::time::{Duration, Instant, SystemTime};
+
+/// When a target counts as down, and how often it is probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// Failures of the target in a row that open the breaker.
+    pub after: u32,
+    /// The time between probes, give or take a quarter.
+    pub probe: Duration,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        BreakerPolicy { after: 5, probe: Duration::from_secs(30) }
+    }
+}
+
+/// A target's state, as an operator would put it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It is given all that it may have.
+    Up,
+    /// It fails; only probes reach it.
+    Down,
+    /// It has just come back and is given more step by step.
+    Recovering,
+}
+
+/// The right to one attempt; to be given back by [`Gate::leave`].
+#[derive(Debug)]
+#[must_use = "a pass that is not given back blocks the target"]
+pub struct Pass {
+    probe: bool,
+}
+
+/// What an attempt says of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It took a message.
+    Took,
+    /// It answered about a message.
+    Alive,
+    /// It did not answer, or not sensibly.
+    Failed,
+    /// Nothing: the attempt was cut off, or failed for reasons of ours.
+    Nothing,
+}
+
+impl From<&Outcome> for Sign {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Done { .. } => Sign::Took,
+            Outcome::Reject { .. } | Outcome::Retry { blame: Blame::Message, .. } => Sign::Alive,
+            Outcome::Retry { blame: Blame::Endpoint | Blame::Unclear, .. } => Sign::Failed,
+            Outcome::Retry { blame: Blame::Ourselves, .. } => Sign::Nothing,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Breaker {
+    Closed { failures: u32 },
+    Open { probe_at: Instant, probing: bool },
+    Recovering { allowed: usize, came_through: usize },
+}
+
+/// The gate before one target.
+#[derive(Debug)]
+pub struct Gate {
+    limit: usize,
+    in_flight: usize,
+    breaker: Breaker,
+    policy: BreakerPolicy,
+    last_taken: Option<SystemTime>,
+}
+
+impl Gate {
+    /// A gate that lets `limit` attempts through at a time.
+    pub fn new(limit: usize, policy: BreakerPolicy) -> Self {
+        Gate { limit: limit.max(1), in_flight: 0, breaker: Breaker::Closed { failures: 0 }, policy, last_taken: None }
+    }
+
+    /// Whether [`admit`](Gate::admit) would say yes.
+    pub fn admits(&self, now: Instant) -> bool {
+        match self.breaker {
+            Breaker::Closed { .. } => self.in_flight < self.limit,
+            Breaker::Open { probe_at, probing } => !probing && now >= probe_at,
+            Breaker::Recovering { allowed, .. } => self.in_flight < allowed,
+        }
+    }
+
+    /// Lets one attempt through, where there is room.
+    pub fn admit(&mut self, now: Instant) -> Option<Pass> {
+        if !self.admits(now) {
+            return None;
+        }
+        self.in_flight += 1;
+        let mut pass = Pass { probe: false };
+        if let Breaker::Open { probing, .. } = &mut self.breaker {
+            *probing = true;
+            pass.probe = true;
+        }
+        Some(pass)
+    }
+
+    /// Takes a pass back, with what the attempt said of the target. Returns whether the target's
+    /// [`health`](Gate::health) changed. `dice` is in `0.0..1.0`.
+    pub fn leave(&mut self, pass: Pass, sign: Sign, now: Instant, wall: SystemTime, dice: f64) -> bool {
+        let before = self.health();
+        self.in_flight -= 1;
+        if sign == Sign::Took {
+            self.last_taken = Some(wall);
+        }
+        match (sign, &mut self.breaker) {
+            (Sign::Took | Sign::Alive, Breaker::Closed { failures }) => *failures = 0,
+            (Sign::Took | Sign::Alive, Breaker::Open { .. }) => {
+                self.breaker = Breaker::Recovering { allowed: 1, came_through: 0 };
+            }
+            (Sign::Took | Sign::Alive, Breaker::Recovering { allowed, came_through }) => {
+                *came_through += 1;
+                if *came_through >= *allowed {
+                    (*allowed, *came_through) = (*allowed * 2, 0);
+                }
+                if *allowed >= self.limit {
+                    self.breaker = Breaker::Closed { failures: 0 };
+                }
+            }
+            (Sign::Failed, Breaker::Closed { failures }) => {
+                *failures += 1;
+                if *failures >= self.policy.after {
+                    self.open(now, dice);
+                }
+            }
+            (Sign::Failed, Breaker::Recovering { .. }) => self.open(now, dice),
+            (Sign::Failed, Breaker::Open { .. }) if pass.probe => self.open(now, dice),
+            (Sign::Nothing, Breaker::Open { probing, .. }) if pass.probe => *probing = false,
+            (Sign::Failed, Breaker::Open { .. }) | (Sign::Nothing, _) => {}
+        }
+        self.health() != before
+    }
+
+    fn open(&mut self, now: Instant, dice: f64) {
+        let wait = self.policy.probe.mul_f64(0.75 + dice.clamp(0.0, 1.0) / 2.0);
+        self.breaker = Breaker::Open { probe_at: now + wait, probing: false };
+    }
+
+    /// The target's state.
+    pub fn health(&self) -> Health {
+        match self.breaker {
+            Breaker::Closed { .. } => Health::Up,
+            Breaker::Open { .. } => Health::Down,
+            Breaker::Recovering { .. } => Health::Recovering,
+        }
+    }
+
+    /// When the next probe may go, while the target is down.
+    pub fn probe_at(&self) -> Option<Instant> {
+        match self.breaker {
+            Breaker::Open { probe_at, probing: false } => Some(probe_at),
+            _ => None,
+        }
+    }
+
+    /// Whether the target has taken a message after `time`.
+    pub fn took_since(&self, time: SystemTime) -> bool {
+        self.last_taken.is_some_and(|taken| taken > time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROBE: Duration = Duration::from_secs(30);
+
+    struct Bench {
+        gate: Gate,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new(limit: usize) -> Self {
+            Bench { gate: Gate::new(limit, BreakerPolicy { after: 3, probe: PROBE }), now: Instant::now() }
+        }
+
+        fn down(limit: usize) -> Self {
+            let mut bench = Bench::new(limit);
+            for _ in 0..3 {
+                bench.attempt(Sign::Failed);
+            }
+            assert_eq!(bench.gate.health(), Health::Down);
+            bench
+        }
+
+        fn leave(&mut self, pass: Pass, sign: Sign) {
+            self.gate.leave(pass, sign, self.now, SystemTime::now(), 0.5);
+        }
+
+        fn attempt(&mut self, sign: Sign) {
+            let pass = self.gate.admit(self.now).expect("there is room");
+            self.leave(pass, sign);
+        }
+
+        /// How many are let through at once.
+        fn room(&mut self) -> usize {
+            let passes: Vec<_> = std::iter::from_fn(|| self.gate.admit(self.now)).collect();
+            let room = passes.len();
+            passes.into_iter().for_each(|pass| self.leave(pass, Sign::Nothing));
+            room
+        }
+    }
+
+    #[test]
+    fn an_upright_target_gets_its_limit() {
+        assert_eq!(Bench::new(4).room(), 4);
+        assert_eq!(Bench::new(0).room(), 1, "a limit of nothing would never end");
+    }
+
+    #[test]
+    fn only_failures_in_a_row_open_the_breaker() {
+        let mut bench = Bench::new(4);
+        for sign in [
+            Sign::Failed,
+            Sign::Failed,
+            Sign::Alive,
+            Sign::Failed,
+            Sign::Failed,
+            Sign::Took,
+            Sign::Failed,
+            Sign::Nothing,
+            Sign::Failed,
+        ] {
+            bench.attempt(sign);
+        }
+        assert_eq!(bench.gate.health(), Health::Up);
+        bench.attempt(Sign::Failed);
+        assert_eq!(bench.gate.health(), Health::Down);
+    }
+
+    #[test]
+    fn a_target_that_is_down_gets_one_probe_at_a_time() {
+        let mut bench = Bench::down(4);
+        assert_eq!(bench.room(), 0);
+        assert_eq!(bench.gate.probe_at(), Some(bench.now + PROBE));
+        bench.now += PROBE;
+        let probe = bench.gate.admit(bench.now).expect("it is time");
+        assert_eq!(bench.room(), 0);
+        assert_eq!(bench.gate.probe_at(), None);
+        bench.leave(probe, Sign::Failed);
+        assert_eq!((bench.room(), bench.gate.health()), (0, Health::Down));
+        assert_eq!(bench.gate.probe_at(), Some(bench.now + PROBE));
+    }
+
+    #[test]
+    fn a_probe_that_was_cut_off_may_be_sent_again() {
+        let mut bench = Bench::down(4);
+        bench.now += PROBE;
+        bench.attempt(Sign::Nothing);
+        assert_eq!(bench.room(), 1);
+    }
+
+    #[test]
+    fn it_closes_in_steps() {
+        let mut bench = Bench::down(8);
+        bench.now += PROBE;
+        bench.attempt(Sign::Took);
+        let mut rooms = Vec::new();
+        while bench.gate.health() != Health::Up {
+            let room = bench.room();
+            rooms.push(room);
+            (0..room).for_each(|_| bench.attempt(Sign::Took));
+        }
+        assert_eq!(rooms, [1, 2, 4]);
+        assert_eq!(bench.room(), 8);
+    }
+
+    #[test]
+    fn a_failure_while_recovering_opens_it_again() {
+        let mut bench = Bench::down(8);
+        bench.now += PROBE;
+        bench.attempt(Sign::Alive);
+        assert_eq!(bench.gate.health(), Health::Recovering);
+        bench.attempt(Sign::Failed);
+        assert_eq!(bench.gate.health(), Health::Down);
+    }
+
+    #[test]
+    fn stragglers_from_before_the_outage_do_not_move_the_probe() {
+        let mut bench = Bench::new(8);
+        let late = bench.gate.admit(bench.now).expect("there is room");
+        (0..3).for_each(|_| bench.attempt(Sign::Failed));
+        let probe_at = bench.gate.probe_at();
+        bench.now += Duration::from_secs(5);
+        bench.leave(late, Sign::Failed);
+        assert_eq!(bench.gate.probe_at(), probe_at);
+    }
+
+    #[test]
+    fn it_knows_whether_another_message_was_taken_since() {
+        let mut bench = Bench::new(1);
+        let before = SystemTime::now() - Duration::from_secs(1);
+        assert!(!bench.gate.took_since(before));
+        bench.attempt(Sign::Alive);
+        assert!(!bench.gate.took_since(before));
+        bench.attempt(Sign::Took);
+        assert!(bench.gate.took_since(before));
+        assert!(!bench.gate.took_since(SystemTime::now() + Duration::from_secs(1)));
+    }
+}

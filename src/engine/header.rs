@@ -1,0 +1,123 @@
+//! A bounded, linear look at the header fields of a message.
+//!
+//! This is not a mail parser: it finds where the header ends and which fields stand in it, and it
+//! does so for any bytes whatever, in one pass, without decoding anything.
+
+/// How much of a message is searched for header fields, in bytes.
+pub const HEADER_LIMIT: usize = 64 * 1024;
+
+/// The header section of a message: its first bytes, up to the blank line or [`HEADER_LIMIT`].
+#[derive(Clone, Copy, Debug)]
+pub struct Header<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    /// The header at the beginning of `message`, which may be cut off anywhere.
+    pub fn of(message: &'a [u8]) -> Self {
+        let searched = &message[..message.len().min(HEADER_LIMIT)];
+        let mut end = 0;
+        for line in searched.split_inclusive(|&byte| byte == b'\n') {
+            if is_blank(line) {
+                break;
+            }
+            end += line.len();
+        }
+        Header { bytes: &searched[..end] }
+    }
+
+    /// The fields in order: name as written, and raw value without the line end of its last line
+    /// (folded lines keep theirs). Lines that are no field, as mbox's `From ` line, are skipped.
+    pub fn fields(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let mut rest = self.bytes;
+        std::iter::from_fn(move || {
+            while !rest.is_empty() {
+                let (field, after) = rest.split_at(field_length(rest));
+                rest = after;
+                if let Some(parts) = split_field(field) {
+                    return Some(parts);
+                }
+            }
+            None
+        })
+    }
+
+    /// The value of the first field called `name` (in any case), trimmed.
+    pub fn get(self, name: &str) -> Option<&'a [u8]> {
+        self.fields()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value.trim_ascii())
+    }
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    matches!(line, b"\n" | b"\r\n")
+}
+
+/// The length of the first field: its line and the folded ones (RFC 5322 section 2.2.3) after it.
+fn field_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        if length > 0 && !matches!(line.first(), Some(b' ' | b'\t')) {
+            break;
+        }
+        length += line.len();
+    }
+    length
+}
+
+fn split_field(field: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = field.iter().position(|&byte| byte == b':')?;
+    let name = field[..colon].trim_ascii_end();
+    let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_name.then(|| (name, field[colon + 1..].trim_ascii_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(message: &[u8]) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Header::of(message).fields().map(|(name, value)| (text(name), text(value))).collect()
+    }
+
+    #[test]
+    fn fields_are_found_in_order_and_the_body_is_not() {
+        let mail = b"Received: a\r\n\tb\r\nSubject : hi\r\nX: 1\r\nx: 2\r\n\r\nNot-A-Field: 3\r\n";
+        let found = fields(mail);
+        assert_eq!(found[0], ("Received".into(), " a\r\n\tb".into()));
+        assert_eq!(found[1], ("Subject".into(), " hi".into()));
+        assert_eq!(found.len(), 4);
+        assert_eq!(Header::of(mail).get("X"), Some(&b"1"[..]));
+        assert_eq!(Header::of(mail).get("not-a-field"), None);
+    }
+
+    #[test]
+    fn odd_bytes_are_no_fields_and_no_trouble() {
+        for odd in [
+            &b""[..],
+            b"\n",
+            b"no colon at all",
+            b": empty name\n",
+            b" folded first line\n",
+            b"From somebody Thu Jan  1\n",
+            b"na me: with blank\n",
+            b"\xff\xfe: bytes\n",
+        ] {
+            assert_eq!(fields(odd), [], "{odd:?}");
+        }
+        assert_eq!(fields(b"From a Thu 00:00\nSubject: x").len(), 1);
+    }
+
+    #[test]
+    fn a_header_without_end_is_read_up_to_the_limit() {
+        let mut mail = Vec::new();
+        while mail.len() < 3 * HEADER_LIMIT {
+            mail.extend_from_slice(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n");
+        }
+        mail.extend_from_slice(b"X-Late: 1\n\nbody");
+        assert_eq!(Header::of(&mail).get("x-late"), None);
+        assert!(Header::of(&mail).fields().count() > 1000);
+    }
+}

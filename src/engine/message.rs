@@ -1,0 +1,168 @@
+//! What is known of one message.
+
+use super::header::Header;
+use bytes::Bytes;
+use data_encoding::BASE32_NOPAD;
+use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The identity of a message: 26 characters of lower-case base32 (RFC 4648), the first 130 bits of
+/// a SHA-256. The same for every process, host and attempt; the application gets it as
+/// `webhook-id`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id([u8; Id::BYTES]);
+
+impl Id {
+    /// How many characters an id has.
+    pub const CHARACTERS: usize = 26;
+    const BYTES: usize = 17;
+
+    /// The id that a digest stands for.
+    pub fn from_digest(digest: &[u8; 32]) -> Self {
+        let mut bits = [0; Self::BYTES];
+        bits.copy_from_slice(&digest[..Self::BYTES]);
+        bits[Self::BYTES - 1] &= 0b1100_0000;
+        Id(bits)
+    }
+
+    /// The id written as `text`, where that is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != Self::CHARACTERS {
+            return None;
+        }
+        let padded = format!("{}AA", text.to_ascii_uppercase());
+        let bits = BASE32_NOPAD.decode(padded.get(..28)?.as_bytes()).ok()?;
+        Some(Id(bits.get(..Self::BYTES)?.try_into().ok()?)).filter(|id| id.to_string() == text)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 28];
+        BASE32_NOPAD.encode_mut(&self.0, &mut text);
+        text.make_ascii_lowercase();
+        f.pad(std::str::from_utf8(&text[..Self::CHARACTERS]).expect("base32 is ASCII"))
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The bytes of a message: in memory where they are few, else to be read from the claimed file.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// All of them.
+    Whole(Bytes),
+    /// The first [`HEADER_LIMIT`](super::HEADER_LIMIT) bytes, and the file that holds all `length` of them.
+    File {
+        /// The beginning of the message.
+        head: Bytes,
+        /// The claimed file; read it by position, for others share its offset.
+        file: Arc<File>,
+        /// Its length in bytes.
+        length: u64,
+    },
+}
+
+impl Body {
+    /// The message's length in bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::Whole(bytes) => bytes.len() as u64,
+            Body::File { length, .. } => *length,
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What happened to a message so far, counted from when it was new or a person asked for it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Attempts so far, whoever was to blame.
+    pub tries: u32,
+    /// Attempts that failed by the message's own fault.
+    pub charged: u32,
+    /// When the first of those was.
+    pub first_charged: Option<SystemTime>,
+    /// When the last attempt of any kind was.
+    pub last_try: Option<SystemTime>,
+}
+
+impl History {
+    /// Counts one more failed attempt.
+    pub fn add_try(&mut self, at: SystemTime, charged: bool) {
+        self.tries = self.tries.saturating_add(1);
+        self.last_try = Some(at);
+        if charged {
+            self.charged = self.charged.saturating_add(1);
+            self.first_charged.get_or_insert(at);
+        }
+    }
+}
+
+/// One message in hand.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its identity.
+    pub id: Id,
+    /// The name by which its queue knows it (a file name), fit to be shown.
+    pub name: String,
+    /// When it came.
+    pub arrived: SystemTime,
+    /// Its bytes.
+    pub body: Body,
+    /// What happened to it so far.
+    pub history: History,
+}
+
+impl Message {
+    /// A bounded look at its header fields.
+    pub fn header(&self) -> Header<'_> {
+        match &self.body {
+            Body::Whole(bytes) => Header::of(bytes),
+            Body::File { head, .. } => Header::of(head),
+        }
+    }
+
+    /// The number of the coming attempt, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.history.tries.saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_26_characters_of_base32_and_reads_back() {
+        for seed in 0..=255u8 {
+            let id = Id::from_digest(&[seed; 32]);
+            let text = id.to_string();
+            assert_eq!(text.len(), Id::CHARACTERS);
+            assert!(text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b)));
+            assert_eq!(Id::parse(&text), Some(id));
+        }
+        for wrong in
+            ["", "short", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0bcdefghijklmnopqrstuvwxyz", "bcdefghijklmnopqrstuvwxyé"]
+        {
+            assert_eq!(Id::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_the_front_of_the_plain_base32_of_the_digest() {
+        let digest: [u8; 32] = std::array::from_fn(|i| (i * 37) as u8);
+        let whole = BASE32_NOPAD.encode(&digest).to_ascii_lowercase();
+        assert_eq!(Id::from_digest(&digest).to_string(), whole[..26]);
+    }
+}

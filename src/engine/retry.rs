@@ -1,0 +1,216 @@
+//! The decision from what an attempt came to, to what becomes of the message: pure, so that every
+//! row of it can stand in a table.
+
+use super::outcome::{Blame, Note, Outcome, Settlement};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How failed messages are tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// The wait after the first failure is drawn between nothing and this.
+    pub min_delay: Duration,
+    /// No wait is drawn from above this; a target's own wish is cut to it, too.
+    pub max_delay: Duration,
+    /// A message is given up when its own failures have gone on for this long.
+    pub give_up: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        RetryPolicy {
+            min_delay: Duration::from_secs(5),
+            max_delay: Duration::from_secs(3600),
+            give_up: Duration::from_secs(3 * 86_400),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The shortest wait that a target's `Retry-After` can ask for.
+    const SHORTEST_WISH: Duration = Duration::from_secs(1);
+
+    /// Exponential back-off with full jitter: anything from nothing to `min_delay · 2ⁿ`, at most
+    /// `max_delay`. `dice` is in `0.0..1.0`.
+    fn delay(&self, failures: u32, dice: f64) -> Duration {
+        let ceiling = self.min_delay.saturating_mul(1u32.checked_shl(failures).unwrap_or(u32::MAX));
+        ceiling.min(self.max_delay).mul_f64(dice.clamp(0.0, 1.0))
+    }
+
+    fn wish(&self, after: Duration) -> Duration {
+        after.clamp(Self::SHORTEST_WISH.min(self.max_delay), self.max_delay)
+    }
+}
+
+/// What [`decide`] needs to know beside the outcome.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The name of the target.
+    pub target: Arc<str>,
+    /// How long the attempt took.
+    pub took: Duration,
+    /// Attempts before this one, whoever was to blame.
+    pub tries: u32,
+    /// Failures before this one that counted against the message.
+    pub charged: u32,
+    /// When the first of those was.
+    pub first_charged: Option<SystemTime>,
+    /// Whether the target has taken another message since the last try of this one.
+    pub took_another_since: bool,
+    /// Whether the target's circuit breaker is open, with this outcome counted in.
+    pub target_down: bool,
+    /// The time of the decision.
+    pub now: SystemTime,
+    /// Chance, in `0.0..1.0`.
+    pub dice: f64,
+}
+
+/// What becomes of a message.
+///
+/// Only failures that are the message's own are charged to it; the endpoint's back off, open the
+/// target's breaker, and once that is open nothing is written down at all. An ambiguous failure is
+/// the message's where the target has taken another one in the meantime.
+pub fn decide(outcome: Outcome, policy: &RetryPolicy, facts: Facts) -> Settlement {
+    let note = |status, reason| Note { at: facts.now, target: facts.target.clone(), status, took: facts.took, reason };
+    match outcome {
+        Outcome::Done { .. } => Settlement::Done,
+        Outcome::Reject { status, reason } => Settlement::Dead { note: note(status, reason) },
+        Outcome::Retry { blame, .. } if facts.target_down && blame != Blame::Message => {
+            Settlement::Park { target: facts.target }
+        }
+        Outcome::Retry { blame, status, reason, after } => {
+            let charged = match blame {
+                Blame::Message => true,
+                Blame::Unclear => facts.took_another_since,
+                Blame::Endpoint | Blame::Ourselves => false,
+            };
+            let failing_for =
+                facts.first_charged.and_then(|first| facts.now.duration_since(first).ok()).unwrap_or_default();
+            if charged && facts.charged > 0 && failing_for >= policy.give_up {
+                let reason = format!("gave up after {} failures: {reason}", facts.charged + 1);
+                return Settlement::Dead { note: note(status, reason) };
+            }
+            let failures = if charged { facts.charged } else { facts.tries };
+            let wait = after.map_or_else(|| policy.delay(failures, facts.dice), |asked| policy.wish(asked));
+            Settlement::Retry { due: facts.now + wait, charged, note: note(status, reason) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn facts() -> Facts {
+        Facts {
+            target: "app".into(),
+            took: Duration::from_millis(5),
+            tries: 0,
+            charged: 0,
+            first_charged: None,
+            took_another_since: false,
+            target_down: false,
+            now: SystemTime::UNIX_EPOCH + 1000 * DAY,
+            dice: 0.5,
+        }
+    }
+
+    fn failure(blame: Blame) -> Outcome {
+        Outcome::Retry { blame, status: None, reason: "no".into(), after: None }
+    }
+
+    fn charged(blame: Blame, facts: Facts) -> Option<bool> {
+        match decide(failure(blame), &RetryPolicy::default(), facts) {
+            Settlement::Retry { charged, .. } => Some(charged),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn done_and_reject_need_no_facts() {
+        let policy = RetryPolicy::default();
+        assert_eq!(decide(Outcome::Done { status: Some(204) }, &policy, facts()), Settlement::Done);
+        let refused = Outcome::Reject { status: Some(422), reason: "unknown sender".into() };
+        let Settlement::Dead { note } = decide(refused, &policy, Facts { target_down: true, ..facts() }) else {
+            panic!("a refused message is dead, whatever the breaker says")
+        };
+        assert_eq!((note.status, &*note.reason), (Some(422), "unknown sender"));
+    }
+
+    #[test]
+    fn only_the_messages_own_failures_are_charged() {
+        for (blame, took_another_since, expected) in [
+            (Blame::Message, false, true),
+            (Blame::Message, true, true),
+            (Blame::Unclear, false, false),
+            (Blame::Unclear, true, true),
+            (Blame::Endpoint, false, false),
+            (Blame::Endpoint, true, false),
+            (Blame::Ourselves, true, false),
+        ] {
+            assert_eq!(
+                charged(blame, Facts { took_another_since, ..facts() }),
+                Some(expected),
+                "{blame:?} {took_another_since}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_is_charged_or_written_while_the_target_is_down() {
+        for blame in [Blame::Endpoint, Blame::Unclear, Blame::Ourselves] {
+            let down = Facts { target_down: true, took_another_since: true, ..facts() };
+            let settled = decide(failure(blame), &RetryPolicy::default(), down);
+            assert_eq!(settled, Settlement::Park { target: "app".into() }, "{blame:?}");
+        }
+        assert_eq!(charged(Blame::Message, Facts { target_down: true, ..facts() }), Some(true));
+    }
+
+    #[test]
+    fn a_message_is_given_up_by_the_age_of_its_own_failures_only() {
+        let policy = RetryPolicy::default();
+        let long_ago = Facts { charged: 7, first_charged: Some(facts().now - 3 * DAY), ..facts() };
+        let Settlement::Dead { note } = decide(failure(Blame::Message), &policy, long_ago.clone()) else {
+            panic!("three days are enough")
+        };
+        assert_eq!(note.reason, "gave up after 8 failures: no");
+        assert_eq!(charged(Blame::Endpoint, long_ago.clone()), Some(false));
+        assert_eq!(
+            charged(Blame::Message, Facts { first_charged: Some(facts().now - 2 * DAY), ..long_ago.clone() }),
+            Some(true)
+        );
+        let clock_went_back = Facts { first_charged: Some(facts().now + DAY), ..long_ago };
+        assert_eq!(charged(Blame::Message, clock_went_back), Some(true));
+    }
+
+    #[test]
+    fn the_wait_doubles_is_jittered_from_nothing_and_stays_under_its_bound() {
+        let policy = RetryPolicy::default();
+        let seconds = |failures, dice| policy.delay(failures, dice).as_secs_f64();
+        assert_eq!(seconds(0, 0.0), 0.0);
+        assert_eq!(seconds(0, 1.0), 5.0);
+        assert_eq!(seconds(3, 1.0), 40.0);
+        assert_eq!(seconds(9, 0.5), 1280.0);
+        assert_eq!(seconds(10, 1.0), 3600.0);
+        assert_eq!(seconds(31, 1.0), 3600.0);
+        assert_eq!(seconds(u32::MAX, 1.0), 3600.0);
+    }
+
+    #[test]
+    fn a_wish_of_the_target_is_honoured_within_bounds() {
+        for (asked, waited) in [(0, 1), (1, 1), (60, 60), (3600, 3600), (1_000_000, 3600)] {
+            let outcome = Outcome::Retry {
+                blame: Blame::Endpoint,
+                status: Some(429),
+                reason: "slow down".into(),
+                after: Some(Duration::from_secs(asked)),
+            };
+            let Settlement::Retry { due, .. } = decide(outcome, &RetryPolicy::default(), facts()) else {
+                panic!("a busy target is asked again")
+            };
+            assert_eq!(due, facts().now + Duration::from_secs(waited));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Making bytes of strangers fit to be shown: in a log line, on a terminal, in a reason.
+//!
+//! File names, answers of an application and header fields are all written by somebody else. What
+//! is not a harmless character is written as an escape, so that nothing is lost and nothing acts.
+
+use std::fmt::Write;
+
+/// Longest text that a log field or a reason keeps, in characters.
+pub const SHOWN: usize = 256;
+
+/// `bytes` as one line of printable text, at most [`SHOWN`] characters and an ellipsis.
+///
+/// Control characters, bidirectional overrides, line separators and bytes that are not UTF-8
+/// become `\n`, `\u{202e}` or `\xff`; a backslash stays as it is.
+pub fn printable(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len().min(SHOWN));
+    let mut left = SHOWN;
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if left == 0 {
+                shown.push('…');
+                return shown;
+            }
+            left -= 1;
+            push_harmless(&mut shown, character);
+        }
+        for byte in chunk.invalid() {
+            if left == 0 {
+                shown.push('…');
+                return shown;
+            }
+            left -= 1;
+            let _ = write!(shown, "\\x{byte:02x}");
+        }
+    }
+    shown
+}
+
+fn push_harmless(shown: &mut String, character: char) {
+    match character {
+        '\n' => shown.push_str("\\n"),
+        '\r' => shown.push_str("\\r"),
+        '\t' => shown.push_str("\\t"),
+        c if c.is_control() || reorders_text(c) => {
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
+        }
+        c => shown.push(c),
+    }
+}
+
+/// Line and paragraph separators, bidirectional controls, and the byte-order mark.
+fn reorders_text(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{feff}')
+        || ('\u{202a}'..='\u{202e}').contains(&c)
+        || ('\u{2066}'..='\u{2069}').contains(&c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_act_on_a_terminal_is_spelled_out() {
+        for (given, shown) in [
+            (&b"plain text"[..], "plain text"),
+            (b"two\nlines\r\tend", r"two\nlines\r\tend"),
+            (b"\x1b]0;title\x07", r"\u{1b}]0;title\u{7}"),
+            ("safe \u{202e}exe.gpj".as_bytes(), r"safe \u{202e}exe.gpj"),
+            (b"caf\xe9", r"caf\xe9"),
+            ("café".as_bytes(), "café"),
+            ("c1 \u{9b}31m".as_bytes(), r"c1 \u{9b}31m"),
+        ] {
+            assert_eq!(printable(given), shown);
+        }
+    }
+
+    #[test]
+    fn long_text_is_cut_and_says_so() {
+        let shown = printable(&vec![b'a'; 10_000]);
+        assert_eq!(shown.chars().count(), SHOWN + 1);
+        assert!(shown.ends_with('…'));
+        assert_eq!(printable(&vec![0xff; 10_000]).matches("\\xff").count(), SHOWN);
+    }
+}

@@ -1,0 +1,330 @@
+//! Which messages are known, and when they may be taken: pure state, kept behind a lock.
+//!
+//! It is a hint, never the truth: a claim decides. So it may forget a message (the next search of
+//! `new/` finds it again), but it must not hold a message back that may be taken.
+
+use crate::engine::Id;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The messages of one queue that this process knows.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    entries: HashMap<Id, Entry>,
+    ready: BinaryHeap<Reverse<(SystemTime, Id)>>,
+    ready_count: usize,
+    waiting: BinaryHeap<Reverse<(SystemTime, Id)>>,
+    parked: BTreeMap<Arc<str>, VecDeque<Id>>,
+    search: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Box<OsStr>,
+    place: Place,
+    patience: u8,
+    seen: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Ready,
+    Waiting(SystemTime),
+    Parked,
+    /// Claimed by this process.
+    Held,
+    /// No message, and already reported.
+    Odd,
+}
+
+/// A message to be claimed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    /// The id that its name alone gives.
+    pub key: Id,
+    /// Its file name.
+    pub name: OsString,
+    /// How often it was found busy in a row.
+    pub patience: u8,
+}
+
+impl Backlog {
+    /// Notes that a search has come across a message. Returns whether it is known.
+    pub(super) fn see(&mut self, key: Id) -> bool {
+        let search = self.search;
+        self.entries.get_mut(&key).map(|entry| entry.seen = search).is_some()
+    }
+
+    /// Adds a message that may be taken; those that came first go first. One that is known keeps
+    /// its place.
+    pub(super) fn add_ready(&mut self, key: Id, name: &OsStr, came: SystemTime) {
+        if self.add(key, name, Place::Ready) {
+            self.push_ready(came, key);
+        }
+    }
+
+    /// Adds a message that may be taken at a later time.
+    pub(super) fn add_waiting(&mut self, key: Id, name: &OsStr, due: SystemTime) {
+        if self.add(key, name, Place::Waiting(due)) {
+            self.waiting.push(Reverse((due, key)));
+        }
+    }
+
+    fn add(&mut self, key: Id, name: &OsStr, place: Place) -> bool {
+        let search = self.search;
+        let mut is_new = false;
+        self.entries.entry(key).or_insert_with(|| {
+            is_new = true;
+            Entry { name: name.into(), place, patience: 0, seen: search }
+        });
+        is_new
+    }
+
+    fn push_ready(&mut self, since: SystemTime, key: Id) {
+        self.ready.push(Reverse((since, key)));
+        self.ready_count += 1;
+    }
+
+    /// Takes a message that is due `by` this time: one parked under a target that is `open`, else the
+    /// one that has been ready for longest.
+    pub(super) fn take(&mut self, by: SystemTime, open: impl Fn(&str) -> bool) -> Option<Candidate> {
+        self.promote(by);
+        while let Some(key) = self.take_parked(&open).or_else(|| self.pop_ready()) {
+            if let Some(entry) = self.entries.get_mut(&key)
+                && matches!(entry.place, Place::Ready | Place::Parked)
+            {
+                entry.place = Place::Held;
+                return Some(Candidate { key, name: (*entry.name).to_owned(), patience: entry.patience });
+            }
+        }
+        None
+    }
+
+    /// Moves what has fallen due among what is ready.
+    fn promote(&mut self, by: SystemTime) {
+        while let Some(&Reverse((due, key))) = self.waiting.peek()
+            && due <= by
+        {
+            self.waiting.pop();
+            if let Some(entry) = self.entries.get_mut(&key)
+                && entry.place == Place::Waiting(due)
+            {
+                entry.place = Place::Ready;
+                self.push_ready(due, key);
+            }
+        }
+    }
+
+    fn pop_ready(&mut self) -> Option<Id> {
+        let Reverse((_, key)) = self.ready.pop()?;
+        self.ready_count -= 1;
+        Some(key)
+    }
+
+    fn take_parked(&mut self, open: impl Fn(&str) -> bool) -> Option<Id> {
+        let target = self.parked.keys().find(|target| open(target))?.clone();
+        let keys = self.parked.get_mut(&target)?;
+        let key = keys.pop_front();
+        if keys.is_empty() {
+            self.parked.remove(&target);
+        }
+        key
+    }
+
+    /// Gives a message back: it may be taken at once.
+    pub(super) fn release(&mut self, key: Id, now: SystemTime) {
+        if self.set(key, Place::Ready, 0) {
+            self.push_ready(now, key);
+        }
+    }
+
+    /// Gives a message back: it may be taken at `due`.
+    pub(super) fn wait(&mut self, key: Id, due: SystemTime) {
+        self.wait_patiently(key, due, 0);
+    }
+
+    /// As [`Backlog::wait`], for a message that was found busy for the `patience`th time.
+    pub(super) fn wait_patiently(&mut self, key: Id, due: SystemTime, patience: u8) {
+        if self.set(key, Place::Waiting(due), patience) {
+            self.waiting.push(Reverse((due, key)));
+        }
+    }
+
+    /// Gives a message back: it may be taken when its target is open, after those parked before.
+    pub(super) fn park(&mut self, key: Id, target: Arc<str>) {
+        if self.set(key, Place::Parked, 0) {
+            self.parked.entry(target).or_default().push_back(key);
+        }
+    }
+
+    /// Remembers that this is no message, so that it is reported only once.
+    pub(super) fn set_odd(&mut self, key: Id, name: &OsStr) {
+        self.add(key, name, Place::Odd);
+        self.set(key, Place::Odd, 0);
+    }
+
+    fn set(&mut self, key: Id, place: Place, patience: u8) -> bool {
+        self.entries.get_mut(&key).map(|entry| (entry.place, entry.patience) = (place, patience)).is_some()
+    }
+
+    /// Forgets a message that is gone.
+    pub(super) fn forget(&mut self, key: Id) {
+        self.entries.remove(&key);
+    }
+
+    /// Learns when a waiting message is due. Returns whether that was news.
+    pub(super) fn reschedule(&mut self, key: Id, due: SystemTime) -> bool {
+        match self.entries.get(&key).map(|entry| entry.place) {
+            Some(Place::Waiting(known)) if known != due => {
+                self.wait(key, due);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Begins a search of the folder.
+    pub(super) fn begin_search(&mut self) {
+        self.search = self.search.wrapping_add(1);
+    }
+
+    /// Ends a search that has seen the whole folder: what it did not see, and nobody holds, is gone.
+    pub(super) fn end_search(&mut self) {
+        let search = self.search;
+        self.entries.retain(|_, entry| entry.seen == search || entry.place == Place::Held);
+        if self.entries.is_empty() {
+            *self = Backlog { search, ..Backlog::default() };
+        }
+    }
+
+    /// How many messages may be taken at once.
+    pub(super) fn ready_count(&self) -> usize {
+        self.ready_count
+    }
+
+    /// Whether there are messages that may be taken by this time.
+    pub(super) fn has_ready(&self, by: SystemTime) -> bool {
+        self.ready_count > 0 || self.next_due().is_some_and(|due| due <= by)
+    }
+
+    /// How many messages wait for their target.
+    pub(super) fn parked_count(&self) -> usize {
+        self.parked.values().map(VecDeque::len).sum()
+    }
+
+    /// When the first waiting message is due.
+    pub(super) fn next_due(&self) -> Option<SystemTime> {
+        self.waiting.peek().map(|Reverse((due, _))| *due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn key(number: u8) -> Id {
+        Id::from_digest(&[number; 32])
+    }
+
+    fn name(number: u8) -> OsString {
+        number.to_string().into()
+    }
+
+    fn take(backlog: &mut Backlog, by: u64) -> Option<String> {
+        backlog.take(at(by), |_| false).map(|found| found.name.into_string().unwrap())
+    }
+
+    fn three() -> Backlog {
+        let mut backlog = Backlog::default();
+        for (number, came) in [(1, 30), (2, 10), (3, 20)] {
+            backlog.add_ready(key(number), &name(number), at(came));
+        }
+        backlog
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_each_once() {
+        let mut backlog = three();
+        backlog.add_ready(key(2), &name(2), at(5));
+        assert_eq!(backlog.ready_count(), 3);
+        let taken: Vec<_> = std::iter::from_fn(|| take(&mut backlog, 99)).collect();
+        assert_eq!(taken, ["2", "3", "1"]);
+    }
+
+    #[test]
+    fn what_waits_comes_when_it_is_due() {
+        let mut backlog = three();
+        take(&mut backlog, 0);
+        backlog.wait(key(2), at(50));
+        assert_eq!(backlog.next_due(), Some(at(50)));
+        assert!(take(&mut backlog, 49).is_some() && take(&mut backlog, 49).is_some());
+        assert_eq!(take(&mut backlog, 49), None);
+        assert!(!backlog.has_ready(at(49)) && backlog.has_ready(at(50)));
+        assert_eq!(take(&mut backlog, 50), Some("2".into()));
+    }
+
+    #[test]
+    fn a_new_time_replaces_the_old_one() {
+        let mut backlog = Backlog::default();
+        backlog.add_waiting(key(1), &name(1), at(500));
+        assert!(!backlog.reschedule(key(1), at(500)));
+        assert!(backlog.reschedule(key(1), at(5)));
+        assert_eq!(take(&mut backlog, 5), Some("1".into()));
+        assert_eq!(take(&mut backlog, 500), None);
+        assert!(!backlog.reschedule(key(1), at(1)), "it is in hand");
+    }
+
+    #[test]
+    fn parked_mail_comes_in_turn_when_its_target_opens() {
+        let mut backlog = three();
+        for number in [2, 3, 1] {
+            take(&mut backlog, 99);
+            backlog.park(key(number), if number == 1 { "b" } else { "a" }.into());
+        }
+        assert_eq!((backlog.parked_count(), take(&mut backlog, 99)), (3, None));
+        let open = |backlog: &mut Backlog| backlog.take(at(0), |target| target == "a").map(|found| found.key);
+        assert_eq!(open(&mut backlog), Some(key(2)));
+        backlog.park(key(2), "a".into());
+        assert_eq!(open(&mut backlog), Some(key(3)));
+        assert_eq!(open(&mut backlog), Some(key(2)));
+        assert_eq!(open(&mut backlog), None);
+    }
+
+    #[test]
+    fn a_search_forgets_what_is_gone_but_not_what_is_in_hand() {
+        let mut backlog = three();
+        take(&mut backlog, 99);
+        backlog.set_odd(key(4), &name(4));
+        backlog.begin_search();
+        assert!(backlog.see(key(3)));
+        assert!(!backlog.see(key(9)));
+        backlog.add_ready(key(5), &name(5), at(60));
+        backlog.end_search();
+        for (number, known) in [(1, false), (2, true), (3, true), (4, false), (5, true)] {
+            assert_eq!(backlog.entries.contains_key(&key(number)), known, "{number}");
+        }
+        assert_eq!(take(&mut backlog, 99), Some("3".into()));
+        assert_eq!(take(&mut backlog, 99), Some("5".into()));
+        assert_eq!(take(&mut backlog, 99), None);
+    }
+
+    #[test]
+    fn what_is_given_back_may_be_taken_again() {
+        let mut backlog = Backlog::default();
+        backlog.add_ready(key(1), &name(1), at(0));
+        take(&mut backlog, 99);
+        backlog.release(key(1), at(7));
+        assert_eq!(take(&mut backlog, 99), Some("1".into()));
+        backlog.forget(key(1));
+        backlog.release(key(1), at(8));
+        assert_eq!(take(&mut backlog, 99), None);
+    }
+}

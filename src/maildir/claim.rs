@@ -1,0 +1,197 @@
+//! Taking a message: the checks, in order.
+//!
+//! open · regular? · flock · still under this name? · due? · still being written? Only what passes
+//! all of them is ours. Each refusal says what it means for the message.
+
+use super::layout::{Layout, stat};
+use super::story::{Story, system_time};
+use super::writer::has_writer;
+use crate::engine::{Body, HEADER_LIMIT, Id};
+use bytes::Bytes;
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How long an empty file may still become a message.
+const EMPTY_FOR: Duration = Duration::from_secs(60);
+/// How many processes may die over a message.
+const DEATHS: u32 = 3;
+
+/// A message under our lock.
+#[derive(Debug)]
+pub(super) struct Locked {
+    pub file: Arc<File>,
+    pub name: OsString,
+    pub id: Id,
+    pub size: u64,
+    pub modified: SystemTime,
+    pub ctime: (i64, u64),
+    inode: (u64, u64),
+    pub story: Option<Story>,
+}
+
+/// Why a message was not taken.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// It is not there any more.
+    Gone,
+    /// Somebody else has it.
+    Busy,
+    /// Somebody still writes it.
+    Writing,
+    /// It waits for this time.
+    Due(SystemTime),
+    /// It is no message.
+    Odd(&'static str),
+    /// It cannot be read.
+    Unreadable(io::Error),
+    /// The queue cannot be worked on.
+    Fault(io::Error),
+}
+
+/// Takes the lock of a message, if it is to be had and the message is to be taken now.
+pub(super) fn lock(layout: &Layout, name: &OsStr, now: SystemTime) -> Result<Locked, Refused> {
+    let path = in_new(name);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = File::from(
+        openat(layout.root(), &*path, flags, Mode::empty()).map_err(|error| cannot_open(layout, name, error))?,
+    );
+    let found = fstat(&file).map_err(|error| Refused::Fault(error.into()))?;
+    if let Some(kind) = odd_kind(&found) {
+        return Err(Refused::Odd(kind));
+    }
+    match fs2::FileExt::try_lock_exclusive(&file) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => return Err(Refused::Busy),
+        Err(error) => {
+            return Err(Refused::Fault(layout.error("new", io::Error::new(error.kind(), format!("flock: {error}")))));
+        }
+    }
+    let size = found.st_size.unsigned_abs();
+    let mtime = (found.st_mtime, found.st_mtime_nsec);
+    let id = super::names::id_of_file(&layout.queue, name, size, mtime);
+    let mut locked = Locked {
+        file: Arc::new(file),
+        name: name.to_owned(),
+        id,
+        size,
+        modified: system_time(mtime.0, mtime.1),
+        ctime: (found.st_ctime, found.st_ctime_nsec),
+        inode: (found.st_dev, found.st_ino),
+        story: None,
+    };
+    if !locked.is_in_place(layout)? {
+        return Err(Refused::Gone);
+    }
+    locked.story =
+        Story::read(layout.root(), id).map_err(|error| Refused::Fault(layout.error("maildirq/story", error)))?;
+    if let Some(due) = locked.story.as_ref().map(|story| story.due(now)).filter(|due| *due > now) {
+        return Err(Refused::Due(due));
+    }
+    if has_writer(&locked.file, locked.modified, now) {
+        return Err(Refused::Writing);
+    }
+    match locked.modified.checked_add(EMPTY_FOR) {
+        Some(until) if size == 0 && until > now => Err(Refused::Due(until)),
+        _ => Ok(locked),
+    }
+}
+
+impl Locked {
+    /// Whether the message's name still is this file's.
+    pub(super) fn is_in_place(&self, layout: &Layout) -> Result<bool, Refused> {
+        match stat(layout.root(), &*in_new(&self.name)) {
+            Ok(found) => Ok((found.st_dev, found.st_ino) == self.inode),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(Refused::Fault(layout.error("new", error))),
+        }
+    }
+
+    /// Why this message must not be tried (again), if so.
+    pub(super) fn doom(&self, max_size: u64) -> Option<String> {
+        if self.size == 0 {
+            return Some("empty: a delivery that was cut off, as by a power failure".into());
+        }
+        if self.size > max_size {
+            return Some(format!("oversized: {} bytes, max_size is {max_size}", self.size));
+        }
+        let deaths = self.story.as_ref().map_or(0, |story| story.deaths);
+        (deaths >= DEATHS).then(|| format!("{deaths} processes died over this message"))
+    }
+
+    /// Whether it was declared dead by a process that died before it could move it.
+    pub(super) fn is_burial_unfinished(&self) -> bool {
+        self.story.as_ref().is_some_and(|story| story.is_burial_unfinished(self.ctime))
+    }
+
+    /// The message's bytes: all, where they are few, else the first of them.
+    pub(super) fn read(&self) -> Result<Body, Refused> {
+        let wanted = usize::try_from(self.size).unwrap_or(usize::MAX).min(HEADER_LIMIT);
+        // One more than there should be, so that a file that has grown shows.
+        let room = if self.size <= HEADER_LIMIT as u64 { wanted + 1 } else { wanted };
+        let mut bytes = Vec::with_capacity(room);
+        while bytes.len() < room {
+            let offset = bytes.len() as u64;
+            match rustix::io::pread(&*self.file, rustix::buffer::spare_capacity(&mut bytes), offset) {
+                Ok(0) => break,
+                Ok(_) if bytes.len() == wanted && room > wanted => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(Refused::Unreadable(error.into())),
+            }
+        }
+        if bytes.len() != wanted {
+            return Err(Refused::Writing);
+        }
+        let head = Bytes::from(bytes);
+        if self.size <= HEADER_LIMIT as u64 {
+            return Ok(Body::Whole(head));
+        }
+        Ok(Body::File { head, file: Arc::clone(&self.file), length: self.size })
+    }
+}
+
+/// The path of a message, from the Maildir.
+pub(super) fn in_new(name: &OsStr) -> Box<OsStr> {
+    let mut path = OsString::with_capacity(4 + name.len());
+    path.push("new/");
+    path.push(name);
+    path.into_boxed_os_str()
+}
+
+fn odd_kind(found: &Stat) -> Option<&'static str> {
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => None,
+        kind => Some(odd_name(kind)),
+    }
+}
+
+/// What a file that is no message is called.
+pub(super) fn odd_name(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Directory => "a folder",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a pipe",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "no regular file",
+    }
+}
+
+fn cannot_open(layout: &Layout, name: &OsStr, error: Errno) -> Refused {
+    match error {
+        Errno::NOENT => Refused::Gone,
+        Errno::LOOP => Refused::Odd("a symbolic link"),
+        Errno::NXIO => Refused::Odd("a socket"),
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM => Refused::Fault(layout.error("new", error)),
+        // A folder that cannot be entered says the same of each of its files.
+        _ => match layout.check_writable() {
+            Ok(()) => Refused::Unreadable(layout.error(OsStr::from_bytes(in_new(name).as_bytes()), error)),
+            Err(fault) => Refused::Fault(fault),
+        },
+    }
+}

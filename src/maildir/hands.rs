@@ -1,0 +1,241 @@
+//! What this process holds, written down so that its crash can be understood.
+//!
+//! `maildirq/hands/RANDOM` is locked for the life of its process. It has one slot for each claim,
+//! overwritten in place: no file is made for a message, and a full disk takes it, too. A hands file
+//! that can be locked was left behind by a crash.
+
+use super::layout::{HANDS, Layout};
+use crate::engine::Id;
+use fs2::FileExt as _;
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Bytes of a slot: room for a stamp, an id and the longest file name, within one sector, so that
+/// a power cut does not tear it.
+const SLOT: usize = 512;
+
+/// How far a claim has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The message is read. A death now may be its fault.
+    Reading,
+    /// Its target is waited for. A death now is not.
+    Sending,
+}
+
+const FREE: u8 = b'-';
+
+impl Phase {
+    fn letter(self) -> u8 {
+        match self {
+            Phase::Reading => b'r',
+            Phase::Sending => b's',
+        }
+    }
+
+    fn of(letter: u8) -> Option<Self> {
+        [Phase::Reading, Phase::Sending].into_iter().find(|phase| phase.letter() == letter)
+    }
+}
+
+/// One claim, as written in a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Holding {
+    pub phase: Phase,
+    pub stamp: String,
+    pub id: Id,
+    pub name: OsString,
+}
+
+impl Holding {
+    /// `phase stamp id length name`, padded by zeros.
+    fn to_slot(&self) -> [u8; SLOT] {
+        let mut slot = [0; SLOT];
+        let name = self.name.as_bytes();
+        let head = format!("{} {} {} {} ", self.phase.letter() as char, self.stamp, self.id, name.len());
+        let text = [head.as_bytes(), name, b"\n"].concat();
+        slot[..text.len()].copy_from_slice(&text);
+        slot
+    }
+
+    /// None for a free slot, and for what is not whole.
+    fn from_slot(slot: &[u8]) -> Option<Self> {
+        let mut parts = slot.splitn(5, |&byte| byte == b' ');
+        let mut text = || std::str::from_utf8(parts.next()?).ok();
+        let phase = Phase::of(*text()?.as_bytes().first()?)?;
+        let stamp = text()?.to_owned();
+        let id = Id::parse(text()?)?;
+        let length: usize = text()?.parse().ok()?;
+        let rest = parts.next()?;
+        (rest.get(length) == Some(&b'\n')).then(|| Holding {
+            phase,
+            stamp,
+            id,
+            name: OsStr::from_bytes(&rest[..length]).to_owned(),
+        })
+    }
+}
+
+/// The hands of this process.
+#[derive(Debug)]
+pub(super) struct Hands {
+    file: File,
+    name: String,
+    slots: Mutex<Slots>,
+    claims: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    free: Vec<u32>,
+    used: u32,
+}
+
+/// The right to one slot; to be given back by [`Hands::clear`].
+#[derive(Debug)]
+pub(super) struct Slot {
+    number: u32,
+    pub stamp: String,
+}
+
+impl Slot {
+    fn offset(&self) -> u64 {
+        u64::from(self.number) * SLOT as u64
+    }
+}
+
+impl Hands {
+    /// Makes the hands file with room for `slots` claims.
+    ///
+    /// # Errors
+    /// The disk, which may be full.
+    pub(super) fn make(layout: &Layout, slots: usize) -> io::Result<Self> {
+        let mut random = [0; 8];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+        let name = data_encoding::HEXLOWER.encode(&random);
+        // Under a hidden name until it is locked: it must never look left behind.
+        let draft = format!("{HANDS}/.{name}");
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = File::from(openat(layout.root(), &*draft, flags, Mode::RUSR | Mode::WUSR)?);
+        let length = (slots.max(1) * SLOT) as u64;
+        let made = fs2::FileExt::try_lock_exclusive(&file)
+            .and_then(|()| file.allocate(length))
+            // Space alone is not enough: on a full disk even unwritten blocks may not turn written.
+            .and_then(|()| file.write_all_at(&vec![0; slots.max(1) * SLOT], 0))
+            .and_then(|()| Ok(renameat(layout.root(), &*draft, layout.root(), format!("{HANDS}/{name}"))?));
+        if let Err(error) = made {
+            let _ = unlinkat(layout.root(), &*draft, AtFlags::empty());
+            return Err(error);
+        }
+        Ok(Hands { file, name, slots: Mutex::default(), claims: AtomicU64::new(0) })
+    }
+
+    /// Writes down a claim, before anything of the message is read.
+    ///
+    /// # Errors
+    /// The disk; then the message must not be worked on.
+    pub(super) fn hold(&self, id: Id, name: &OsStr) -> io::Result<Slot> {
+        let number = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.free.pop().unwrap_or_else(|| {
+                slots.used += 1;
+                slots.used - 1
+            })
+        };
+        let stamp = format!("{}.{}", self.name, self.claims.fetch_add(1, Ordering::Relaxed));
+        let slot = Slot { number, stamp };
+        let holding = Holding { phase: Phase::Reading, stamp: slot.stamp.clone(), id, name: name.to_owned() };
+        match self.file.write_all_at(&holding.to_slot(), slot.offset()) {
+            Ok(()) => Ok(slot),
+            Err(error) => {
+                self.give_back(slot);
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes that only the target is waited for now.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(super) fn sending(&self, slot: &Slot) -> io::Result<()> {
+        self.file.write_all_at(&[Phase::Sending.letter()], slot.offset())
+    }
+
+    /// Frees a slot. Should even that fail, the next claim overwrites it, and until then a crash
+    /// is counted at most once for its stamp.
+    pub(super) fn clear(&self, slot: Slot) {
+        if let Err(error) = self.file.write_all_at(&[FREE], slot.offset()) {
+            tracing::warn!(event = "slot_not_cleared", reason = %error);
+        }
+        self.give_back(slot);
+    }
+
+    fn give_back(&self, slot: Slot) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).free.push(slot.number);
+    }
+
+    /// The name of the file.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Removes the file: the end of an orderly process.
+    pub(super) fn remove(&self, layout: &Layout) {
+        if let Err(error) = unlinkat(layout.root(), format!("{HANDS}/{}", self.name), AtFlags::empty()) {
+            tracing::debug!(event = "hands_not_removed", reason = %error);
+        }
+    }
+}
+
+/// All that a hands file says is held.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn holdings(file: &mut File) -> io::Result<Vec<Holding>> {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(text.chunks(SLOT).filter_map(Holding::from_slot).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(name: &[u8]) -> Holding {
+        Holding {
+            phase: Phase::Reading,
+            stamp: "0123456789abcdef.18446744073709551615".into(),
+            id: Id::from_digest(&[9; 32]),
+            name: OsStr::from_bytes(name).to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_slot_holds_any_name() {
+        for name in [&b"1762087331.a.mx1"[..], b"with blanks and\nnewline", b"\xff\xfe", &[b'x'; 255]] {
+            let held = holding(name);
+            assert_eq!(Holding::from_slot(&held.to_slot()), Some(held));
+        }
+    }
+
+    #[test]
+    fn free_and_torn_slots_hold_nothing() {
+        let mut slot = holding(b"1762087331.a.mx1").to_slot();
+        for end in 0..80 {
+            let mut torn = slot;
+            torn[end..].fill(0);
+            assert_eq!(Holding::from_slot(&torn), None, "cut at {end}");
+        }
+        slot[0] = FREE;
+        assert_eq!(Holding::from_slot(&slot), None);
+        assert_eq!(Holding::from_slot(&[0; SLOT]), None);
+        assert_eq!(Holding::from_slot(b""), None);
+    }
+}

@@ -1,0 +1,51 @@
+//! A Maildir as a queue.
+//!
+//! On disk, **where the file is, is its state; who holds its flock is working on it**. There is no
+//! database: `ls`, `mv`, `cat` and `touch` are the admin's tools. `docs/on-disk.md` has the whole
+//! table of files and states, and what a crash leaves at each step.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `names` | what a Maildir file name says, and how ids are made from it |
+//! | `layout` | the folders of a queue, opened and checked |
+//! | `claim` | taking a message: the checks, in order |
+//! | `writer` | is somebody still writing this file? |
+//! | `hands` | what this process holds, written down so that its crash can be understood |
+//! | `story` | what happened to a message, one line per event |
+//! | `lease` | settling a claim, in the order that makes every crash harmless |
+//! | `recover` | understanding what crashed processes held |
+//! | `backlog` | which messages are known, and when they may be taken: pure state |
+//! | `search` | reading `new/` in bounded bites |
+//! | `watch` | inotify, for hints |
+//! | `sweep` | stories whose message is gone |
+//! | `sync` | the background fsync of changed directories |
+//! | `queue` | all of them together: the role of a [`Queue`](crate::engine::Queue) |
+//! | `deliver` | the one place that writes messages |
+//! | `owner` | becoming the Maildir's owner when started as root |
+//! | `crash` | places at which tests let this process die |
+
+mod backlog;
+mod claim;
+mod crash;
+mod deliver;
+mod hands;
+mod layout;
+mod lease;
+#[cfg(test)]
+mod model;
+mod names;
+mod owner;
+mod queue;
+mod recover;
+mod search;
+mod story;
+mod sweep;
+mod sync;
+mod watch;
+mod writer;
+
+pub use deliver::{Delivery, Refusal, deliver};
+pub use layout::{Keep, Layout, OpenError};
+pub use names::unique_name;
+pub use owner::become_owner;
+pub use queue::{MaildirQueue, Options, Waiting, survey};

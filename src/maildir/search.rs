@@ -1,0 +1,92 @@
+//! Reading `new/` in bounded bites.
+//!
+//! A folder of a million messages is read as a stream, and no faster than messages are taken, so
+//! that memory stays bounded; within what is read, the oldest goes first.
+
+use super::claim::{in_new, odd_name};
+use super::layout::{Layout, STORY, stat};
+use super::names::{delivered_at, id_of_name};
+use super::story::{due_by_mtime, system_time};
+use crate::engine::Id;
+use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::time::SystemTime;
+
+/// How many names are read at a time.
+const BITE: usize = 1024;
+
+/// A search through `new/` under way.
+pub(super) struct Search {
+    folder: Dir,
+    has_stories: bool,
+}
+
+/// A file that was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub key: Id,
+    pub name: OsString,
+    /// What it is, where that is known to be no regular file.
+    pub odd: Option<&'static str>,
+}
+
+impl Search {
+    /// Begins at the beginning.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(super) fn begin(layout: &Layout) -> io::Result<Self> {
+        let open = |folder: &str| {
+            openat(layout.root(), folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .and_then(Dir::new)
+                .map_err(|error| layout.error(folder, error))
+        };
+        let has_stories = open(STORY)?.flatten().any(|entry| !entry.file_name().to_bytes().starts_with(b"."));
+        Ok(Search { folder: open("new")?, has_stories })
+    }
+
+    /// The next files; empty at the end. Names with a leading dot are no messages (maildir(5)).
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(super) fn bite(&mut self, layout: &Layout) -> io::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for entry in self.folder.by_ref().take(BITE) {
+            let entry = entry.map_err(|error| layout.error("new", error))?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name.as_bytes().starts_with(b".") {
+                continue;
+            }
+            let odd = match entry.file_type() {
+                FileType::RegularFile | FileType::Unknown => None,
+                kind => Some(odd_name(kind)),
+            };
+            found.push(Found { key: id_of_name(&layout.queue, name), name: name.to_owned(), odd });
+        }
+        Ok(found)
+    }
+
+    /// When a message waits for, as far as its name tells.
+    pub(super) fn due(&self, layout: &Layout, key: Id) -> Option<SystemTime> {
+        if self.has_stories { due_by_mtime(layout.root(), key) } else { None }
+    }
+}
+
+impl Found {
+    /// When the message came: as its name says, else when its file was last changed.
+    pub(super) fn came(&self, layout: &Layout) -> SystemTime {
+        came(layout, &self.name)
+    }
+}
+
+/// When the message with this name came.
+pub(super) fn came(layout: &Layout, name: &OsStr) -> SystemTime {
+    delivered_at(name).or_else(|| modified(layout.root(), name)).unwrap_or_else(SystemTime::now)
+}
+
+pub(super) fn modified(root: impl std::os::fd::AsFd, name: &OsStr) -> Option<SystemTime> {
+    let found = stat(root, &*in_new(name)).ok()?;
+    Some(system_time(found.st_mtime, found.st_mtime_nsec))
+}

@@ -1,0 +1,405 @@
+//! What happened to a message: `maildirq/story/ID`, one JSON object per line and event.
+//!
+//! A story is only appended to, by the holder of the message's lock, and its mtime is when the
+//! message is due. A message that succeeds at its first try never has one. Whatever cannot be read
+//! in it is skipped: after a power cut a story may be torn, and then a message is tried early, never
+//! lost.
+
+use super::layout::STORY;
+use crate::engine::{History, Id};
+use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, futimens, openat, seek, unlinkat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How much of a story is read: its end.
+const READ_LIMIT: u64 = 256 * 1024;
+/// The longest reason that a line keeps, in bytes.
+const REASON_LIMIT: usize = 500;
+/// How late a due time may lie that nothing in the story accounts for.
+const UNEXPLAINED_WAIT: Duration = Duration::from_secs(3600);
+
+/// What a line tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Event {
+    /// An attempt failed; there will be another.
+    Retry,
+    /// The message is set aside. Written before it is moved.
+    Dead,
+    /// A process died while it read the message.
+    Died,
+    /// A person asked for the message to be tried again.
+    Asked,
+    /// An event of a later version.
+    #[serde(other)]
+    Other,
+}
+
+/// One line of a story.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    #[serde(with = "rfc3339")]
+    pub at: SystemTime,
+    pub event: Event,
+    /// Of the claim that it is about, so that no event is told twice.
+    #[serde(default)]
+    pub stamp: String,
+    #[serde(default, rename = "try")]
+    pub attempt: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub target: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    #[serde(default)]
+    pub ms: u64,
+    #[serde(default)]
+    pub charged: bool,
+    #[serde(default, with = "rfc3339_option", skip_serializing_if = "Option::is_none")]
+    pub due: Option<SystemTime>,
+    /// The file's status change time when it was declared dead: unchanged as long as it was not moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ctime: Option<(i64, u64)>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// A story, read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Story {
+    /// What counts of it: since the last `dead` or `asked` line.
+    pub history: History,
+    /// How many processes died over the message, since then.
+    pub deaths: u32,
+    /// The last line.
+    pub last: Option<Line>,
+    /// When the message is due, as the disk says.
+    due: Option<SystemTime>,
+    stamps: Vec<String>,
+}
+
+impl Story {
+    /// The story of a message, if it has one.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub(super) fn read(root: impl AsFd, id: Id) -> io::Result<Option<Story>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = match openat(root, path(id), flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let metadata = file.metadata()?;
+        if metadata.len() > READ_LIMIT {
+            seek(&file, SeekFrom::Start(metadata.len() - READ_LIMIT))?;
+        }
+        let mut text = Vec::new();
+        file.take(READ_LIMIT).read_to_end(&mut text)?;
+        let mut story = Story { due: metadata.modified().ok(), ..Story::default() };
+        for line in text.split(|&byte| byte == b'\n') {
+            if let Ok(line) = serde_json::from_slice::<Line>(line) {
+                story.add(line);
+            }
+        }
+        Ok(Some(story))
+    }
+
+    fn add(&mut self, line: Line) {
+        match line.event {
+            Event::Retry => self.history.add_try(line.at, line.charged),
+            Event::Died => self.deaths += 1,
+            Event::Dead | Event::Asked => {
+                self.history = History::default();
+                self.deaths = 0;
+            }
+            Event::Other => {}
+        }
+        self.stamps.push(line.stamp.clone());
+        self.last = Some(line);
+    }
+
+    /// Whether the event of this claim is told already.
+    pub(super) fn tells_of(&self, stamp: &str) -> bool {
+        self.stamps.iter().any(|told| told == stamp)
+    }
+
+    /// When the message may be taken. A time of ours can lie too far ahead only because the clock
+    /// was set back since; then the wait starts anew. A time that a person has set (by `touch`, or
+    /// by asking) stands.
+    pub(super) fn due(&self, now: SystemTime) -> SystemTime {
+        let on_disk = self.due.unwrap_or(UNIX_EPOCH);
+        let longest = match &self.last {
+            None => UNEXPLAINED_WAIT,
+            Some(Line { event: Event::Asked, .. }) => return on_disk,
+            Some(Line { due: Some(told), at, .. }) if is_same_time(*told, on_disk) => {
+                told.duration_since(*at).unwrap_or_default()
+            }
+            Some(_) => return on_disk,
+        };
+        on_disk.min(now + longest)
+    }
+
+    /// Whether the message was declared dead and then not moved: `ctime` is that of its file now.
+    pub(super) fn is_burial_unfinished(&self, ctime: (i64, u64)) -> bool {
+        self.last.as_ref().is_some_and(|line| line.event == Event::Dead && line.ctime == Some(ctime))
+    }
+}
+
+/// File systems keep times to between a nanosecond and two seconds.
+fn is_same_time(a: SystemTime, b: SystemTime) -> bool {
+    let apart = a.duration_since(b).or_else(|_| b.duration_since(a));
+    apart.is_ok_and(|apart| apart <= Duration::from_secs(2))
+}
+
+/// When a message is due by its story's mtime alone, without reading it.
+pub(super) fn due_by_mtime(root: impl AsFd, id: Id) -> Option<SystemTime> {
+    let found = super::layout::stat(root, path(id)).ok()?;
+    Some(system_time(found.st_mtime, found.st_mtime_nsec))
+}
+
+/// Appends a line and sets when the message is due. A disk without room for the line still takes
+/// the time. Returns the open story, for whoever wants it on the disk for sure.
+///
+/// # Errors
+/// Not even the time could be set.
+pub(super) fn append(root: impl AsFd, id: Id, mut line: Line, due: SystemTime) -> io::Result<File> {
+    line.reason.truncate(line.reason.floor_char_boundary(REASON_LIMIT));
+    let mut file = File::from(open_for_append(root, id)?);
+    let mut text = serde_json::to_vec(&line)?;
+    text.push(b'\n');
+    if ends_inside_a_line(&file) {
+        text.insert(0, b'\n');
+    }
+    let written = file.write_all(&text);
+    futimens(&file, &Timestamps { last_access: timespec(due), last_modification: timespec(due) })?;
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::StorageFull && error.kind() != io::ErrorKind::QuotaExceeded => {
+            Err(error)
+        }
+        _ => Ok(file),
+    }
+}
+
+fn open_for_append(root: impl AsFd, id: Id) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    openat(root, path(id), flags, Mode::RUSR | Mode::WUSR)
+}
+
+fn ends_inside_a_line(file: &File) -> bool {
+    use std::os::unix::fs::FileExt;
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut last = [b'\n'];
+    length > 0 && file.read_exact_at(&mut last, length - 1).is_ok() && last != [b'\n']
+}
+
+/// Removes the story of a message that is gone.
+///
+/// # Errors
+/// It is there and stays.
+pub(super) fn remove(root: impl AsFd, id: Id) -> io::Result<()> {
+    match unlinkat(root, path(id), AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where a story lies, from the Maildir.
+pub(super) fn path(id: Id) -> String {
+    format!("{STORY}/{id}")
+}
+
+/// The time that the system tells as seconds and nanoseconds.
+pub(super) fn system_time(seconds: i64, nanoseconds: u64) -> SystemTime {
+    let since = Duration::from_secs(seconds.unsigned_abs());
+    let time = if seconds < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
+    time.and_then(|time| time.checked_add(Duration::from_nanos(nanoseconds))).unwrap_or(UNIX_EPOCH)
+}
+
+fn timespec(time: SystemTime) -> Timespec {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timespec { tv_sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), tv_nsec: since.subsec_nanos().into() }
+}
+
+mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use std::time::SystemTime;
+
+    pub(super) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_rfc3339_nanos(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
+        humantime::parse_rfc3339(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+mod rfc3339_option {
+    use serde::{Deserializer, Serializer};
+    use std::time::SystemTime;
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::rfc3339::serialize(time, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SystemTime>, D::Error> {
+        super::rfc3339::deserialize(from).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        id: Id,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir_all(folder.path().join(STORY)).unwrap();
+            Bench { folder, id: Id::from_digest(&[3; 32]) }
+        }
+
+        fn root(&self) -> File {
+            File::open(self.folder.path()).unwrap()
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join(path(self.id))
+        }
+
+        fn tell(&self, line: Line) {
+            let due = line.due.unwrap_or(line.at);
+            append(self.root(), self.id, line, due).unwrap();
+        }
+
+        fn read(&self) -> Story {
+            Story::read(self.root(), self.id).unwrap().unwrap()
+        }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_762_000_000 + seconds)
+    }
+
+    fn line(event: Event, seconds: u64) -> Line {
+        Line {
+            at: at(seconds),
+            event,
+            stamp: format!("hand.{seconds}"),
+            attempt: 1,
+            target: "app".into(),
+            status: Some(500),
+            ms: 12,
+            charged: true,
+            due: Some(at(seconds + 60)),
+            ctime: None,
+            reason: "no \"luck\"\n today".into(),
+        }
+    }
+
+    #[test]
+    fn no_story_is_no_error() {
+        let bench = Bench::new();
+        assert_eq!(Story::read(bench.root(), bench.id).unwrap(), None);
+        remove(bench.root(), bench.id).unwrap();
+    }
+
+    #[test]
+    fn what_is_appended_is_read_back() {
+        let bench = Bench::new();
+        bench.tell(line(Event::Retry, 0));
+        bench.tell(Line { charged: false, ..line(Event::Retry, 60) });
+        bench.tell(line(Event::Died, 90));
+        let story = bench.read();
+        assert_eq!(story.history, History { tries: 2, charged: 1, first_charged: Some(at(0)), last_try: Some(at(60)) });
+        assert_eq!(story.deaths, 1);
+        assert_eq!(story.last, Some(line(Event::Died, 90)));
+        assert!(story.tells_of("hand.60") && !story.tells_of("hand.61"));
+        assert_eq!(story.due(at(90)), at(150));
+    }
+
+    #[test]
+    fn counting_starts_anew_after_dead_and_asked() {
+        for event in [Event::Dead, Event::Asked] {
+            let bench = Bench::new();
+            bench.tell(line(Event::Retry, 0));
+            bench.tell(line(Event::Died, 1));
+            bench.tell(line(event, 2));
+            let story = bench.read();
+            assert_eq!((story.history, story.deaths), (History::default(), 0));
+        }
+    }
+
+    #[test]
+    fn torn_lines_and_later_versions_are_skipped() {
+        let bench = Bench::new();
+        bench.tell(line(Event::Retry, 0));
+        let mut torn = fs::read(bench.path()).unwrap();
+        torn.extend_from_slice(b"{\"at\":\"2025-11-02T");
+        torn.extend_from_slice(&[0; 100]);
+        fs::write(bench.path(), torn).unwrap();
+        bench.tell(line(Event::Retry, 60));
+        let known = r#"{"at":"2025-11-02T00:00:00Z","event":"teleported","colour":"red"}"#;
+        fs::write(bench.path(), [fs::read(bench.path()).unwrap(), known.into(), b"\n".to_vec()].concat()).unwrap();
+        assert_eq!(bench.read().history.tries, 2);
+        assert_eq!(bench.read().last.unwrap().event, Event::Other);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_delays_nothing_for_long() {
+        let bench = Bench::new();
+        bench.tell(line(Event::Retry, 100_000));
+        let now = at(0);
+        assert_eq!(bench.read().due(now), now + Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_time_that_a_person_set_stands() {
+        let bench = Bench::new();
+        bench.tell(line(Event::Retry, 0));
+        let far = at(10_000_000);
+        File::options().write(true).open(bench.path()).unwrap().set_modified(far).unwrap();
+        assert_eq!(bench.read().due(at(0)), far);
+        bench.tell(Line { due: Some(far), ..line(Event::Asked, 5) });
+        assert_eq!(bench.read().due(at(0)), far);
+    }
+
+    #[test]
+    fn an_empty_story_still_schedules() {
+        let bench = Bench::new();
+        let soon = at(30);
+        File::create(bench.path()).unwrap().set_modified(soon).unwrap();
+        assert_eq!(bench.read().due(at(0)), soon);
+        File::create(bench.path()).unwrap().set_modified(at(1_000_000)).unwrap();
+        assert_eq!(bench.read().due(at(0)), at(3600));
+    }
+
+    #[test]
+    fn a_burial_is_unfinished_until_the_file_changes() {
+        let bench = Bench::new();
+        bench.tell(Line { ctime: Some((5, 6)), ..line(Event::Dead, 0) });
+        assert!(bench.read().is_burial_unfinished((5, 6)));
+        assert!(!bench.read().is_burial_unfinished((7, 0)));
+        bench.tell(line(Event::Asked, 9));
+        assert!(!bench.read().is_burial_unfinished((5, 6)));
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_at_a_character() {
+        let bench = Bench::new();
+        bench.tell(Line { reason: "é".repeat(1000), ..line(Event::Retry, 0) });
+        assert_eq!(bench.read().last.unwrap().reason, "é".repeat(250));
+    }
+}

@@ -1,0 +1,105 @@
+//! The one file that knows every adapter: configuration → queue, routes, targets, and the threads
+//! that run them.
+
+use crate::config::Config;
+use crate::engine::{Conditions, Destination, Engine, Routes, Stop, Until};
+use crate::maildir::{Layout, MaildirQueue, OpenError, Options};
+use crate::target::UrlTarget;
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::sync::Arc;
+use std::thread;
+use std::time::SystemTime;
+use tokio::runtime;
+use tokio::sync::mpsc;
+
+/// The most threads that hands are spread over. Each lane has its own connections and does its own
+/// work on files: nothing is handed from thread to thread on a message's way, and a disk that is
+/// slow for one thread is not for eight.
+const LANES: usize = 8;
+
+/// What is run, and when it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// When the run ends of itself.
+    pub until: Until,
+    /// Mail that came before this is left alone.
+    pub since: Option<SystemTime>,
+}
+
+/// Opens the Maildir of this configuration.
+///
+/// # Errors
+/// As [`Layout::open`].
+pub fn open(config: &Config) -> Result<Layout, OpenError> {
+    Layout::open(&config.maildir, config.done)
+}
+
+/// Puts an engine together.
+///
+/// # Errors
+/// The disk, or a target that cannot be set up.
+pub fn engine(config: &Config, layout: Layout, plan: Plan, stop: Stop) -> anyhow::Result<Engine> {
+    let options = Options {
+        keep: config.done,
+        max_size: config.max_size,
+        rescan: config.rescan,
+        since: plan.since,
+        hands: config.concurrency,
+        watch: plan.until == Until::Stopped,
+    };
+    let target = &config.target;
+    let lanes = UrlTarget::lanes(&target.url, lanes(config.concurrency))
+        .with_context(|| format!("[target.{}]", target.name))?;
+    if target.url.url.is_exposed() {
+        tracing::warn!(event = "exposed", url = %target.url.url, "mail leaves this machine without encryption; use https://");
+    }
+    let destination =
+        Destination::new(&*target.name, lanes, target.concurrency, target.retry.clone(), target.breaker.clone());
+    let queue = MaildirQueue::new(layout, options)?;
+    Ok(Engine::new(Box::new(queue), Routes::all_to(destination), plan.until, stop, Conditions::default()))
+}
+
+fn lanes(hands: usize) -> usize {
+    hands.clamp(1, LANES)
+}
+
+/// Runs the engine's hands on threads of their own until the end, and oversees them here.
+///
+/// # Errors
+/// The system has no threads to give, or one of them has panicked.
+pub async fn run(engine: &Arc<Engine>, hands: usize) -> anyhow::Result<()> {
+    let hands = hands.max(1);
+    let lanes = lanes(hands);
+    let (working, mut all_ended) = mpsc::channel::<()>(1);
+    let mut threads = Vec::new();
+    for lane in 0..lanes {
+        let (engine, working) = (Arc::clone(engine), working.clone());
+        let share = hands / lanes + usize::from(lane < hands % lanes);
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let work = move || {
+            runtime.block_on(engine.work(lane, share));
+            drop(working);
+        };
+        threads.push(thread::Builder::new().name(format!("lane-{lane}")).spawn(work)?);
+    }
+    drop(working);
+    tokio::select! {
+        _ = all_ended.recv() => {}
+        () = engine.oversee() => {}
+    }
+    for thread in threads {
+        thread.join().map_err(|_| anyhow::anyhow!("a bug in maildirq: a worker thread has panicked"))?;
+    }
+    Ok(())
+}
+
+/// Asks for as many open files as the system allows: each message in hand takes two or three.
+pub fn raise_open_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current < maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::debug!(event = "open_file_limit", reason = %error);
+    }
+}

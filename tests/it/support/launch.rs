@@ -1,0 +1,131 @@
+//! Putting a command line together, with or without strace around it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::process::Maildirq;
+
+fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_maildirq")
+}
+
+/// A maildirq that does not run yet. It logs JSON unless told otherwise.
+pub struct Launch {
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    injections: Vec<String>,
+    log: &'static str,
+    home: TempDir,
+}
+
+impl Launch {
+    pub fn new(verb: &str) -> Launch {
+        let (args, env, injections) = (vec![verb.into()], Vec::new(), Vec::new());
+        Launch { args, env, injections, log: "json", home: TempDir::new().unwrap() }
+    }
+
+    pub fn maildir(self, path: &Path) -> Launch {
+        self.arg("--maildir").arg(path)
+    }
+
+    pub fn arg(self, arg: impl AsRef<OsStr>) -> Launch {
+        self.args([arg])
+    }
+
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Launch {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Launch {
+        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub fn concurrency(self, count: usize) -> Launch {
+        self.args(["--concurrency", &count.to_string()])
+    }
+
+    pub fn log_text(mut self) -> Launch {
+        self.log = "text";
+        self
+    }
+
+    /// Readable by its owner alone, since a configuration may hold secrets.
+    pub fn config(self, toml: &str) -> Launch {
+        let path = self.home.path().join("maildirq.toml");
+        fs::write(&path, toml).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        self.arg("-c").arg(path)
+    }
+
+    /// Runs under strace with `-e inject=` this.
+    pub fn inject(mut self, tampering: impl Into<String>) -> Launch {
+        self.injections.push(tampering.into());
+        self
+    }
+
+    /// Dies at the n-th call of this name, before it has any effect; strace counts in each thread by itself.
+    pub fn killed_at(self, call: &str, nth: usize) -> Launch {
+        self.inject(format!("{call}:signal=KILL:when={nth}"))
+    }
+
+    /// `when` as strace has it: `3` for the third call, `3+` for that and all later ones.
+    pub fn failing(self, call: &str, errno: &str, when: &str) -> Launch {
+        self.inject(format!("{call}:error={errno}:when={when}"))
+    }
+
+    #[track_caller]
+    pub fn start(self) -> Maildirq {
+        let mut command = self.command();
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+        let trace = self.is_traced().then(|| self.trace());
+        Maildirq::adopt(child, trace, self.home)
+    }
+
+    /// Starts it and waits for its end.
+    #[track_caller]
+    pub fn run(self) -> Maildirq {
+        let maildirq = self.start();
+        maildirq.wait();
+        maildirq
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.program();
+        command.args(&self.args).args(["--log", self.log]);
+        command.env_remove("RUST_LOG").envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0);
+        command
+    }
+
+    fn program(&self) -> Command {
+        if !self.is_traced() {
+            return Command::new(binary());
+        }
+        let calls: Vec<_> = self.injections.iter().filter_map(|tampering| tampering.split(':').next()).collect();
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o"]).arg(self.trace());
+        strace.arg("-e").arg(format!("trace={}", calls.join(",")));
+        for tampering in &self.injections {
+            strace.arg("-e").arg(format!("inject={tampering}"));
+        }
+        strace.arg("--").arg(binary());
+        strace
+    }
+
+    fn is_traced(&self) -> bool {
+        !self.injections.is_empty()
+    }
+
+    fn trace(&self) -> PathBuf {
+        self.home.path().join("strace")
+    }
+}

@@ -1,0 +1,146 @@
+//! Book-keeping over many mails and many crashes: what was delivered against what arrived.
+//!
+//! Every mail carries its number in `X-Ledger`. At the end the books have to balance:
+//!
+//! - L1 every mail is with the app, or dead, or still waiting: nothing is lost
+//! - L2 every mail has one id, every id one mail
+//! - L3 what arrives, waits or is dead is what was delivered, byte for byte
+//! - L4 what the app accepted does not wait any more
+//! - L5 the app accepted no mail more often than the crashes explain
+//! - L6 what is dead has a reason
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use super::books::Books;
+use super::delivery::Delivery;
+use super::digest::sha256;
+use super::maildir::Maildir;
+use super::verdict::{Allowed, Verdict};
+
+const FIELD: &str = "X-Ledger: ";
+
+/// The mails that were produced for one Maildir.
+pub struct Ledger {
+    maildir: Maildir,
+    shared: Arc<Shared>,
+    producer: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    digests: Mutex<BTreeMap<u64, String>>,
+    stopping: AtomicBool,
+}
+
+impl Ledger {
+    /// Delivers this many mails, now.
+    pub fn produce(maildir: &Maildir, count: u64, seed: u64) -> Ledger {
+        let mut ledger = Ledger::producing(maildir, count, seed);
+        ledger.finish();
+        ledger
+    }
+
+    /// Delivers this many mails from a thread, while the test goes on.
+    pub fn producing(maildir: &Maildir, count: u64, seed: u64) -> Ledger {
+        let (maildir, shared) = (maildir.clone(), Arc::new(Shared::default()));
+        let producer = thread::spawn({
+            let (maildir, shared) = (maildir.clone(), shared.clone());
+            move || shared.deliver_all(&maildir, count, seed)
+        });
+        Ledger { maildir, shared, producer: Some(producer) }
+    }
+
+    /// How many are delivered so far.
+    pub fn produced(&self) -> usize {
+        self.shared.digests.lock().unwrap().len()
+    }
+
+    /// Waits until all are delivered.
+    #[track_caller]
+    pub fn finish(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            producer.join().expect("the producer delivers all its mails");
+        }
+    }
+
+    /// Balances the books, and panics if they do not. Nobody may be at work on the Maildir.
+    #[track_caller]
+    pub fn check(&mut self, deliveries: &[Delivery], allowed: Allowed) -> Verdict {
+        let verdict = self.audit(deliveries, allowed);
+        assert!(verdict.faults.is_empty(), "{verdict}");
+        verdict
+    }
+
+    /// The same without the panic.
+    pub fn audit(&mut self, deliveries: &[Delivery], allowed: Allowed) -> Verdict {
+        self.finish();
+        let digests = self.shared.digests.lock().unwrap();
+        Books::open(&self.maildir, &digests, deliveries).balance(allowed)
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        if let Some(producer) = self.producer.take() {
+            let _ = producer.join();
+        }
+    }
+}
+
+impl Shared {
+    fn deliver_all(&self, maildir: &Maildir, count: u64, seed: u64) {
+        let mut dice = Dice(seed);
+        for number in 0..count {
+            if self.stopping.load(Ordering::Relaxed) {
+                return;
+            }
+            let mail = mail(number, &mut dice);
+            maildir.deliver(&mail);
+            self.digests.lock().unwrap().insert(number, sha256(&mail));
+        }
+    }
+}
+
+/// A body of arbitrary bytes: most are small, one in a hundred is not.
+fn mail(number: u64, dice: &mut Dice) -> Vec<u8> {
+    let size = if dice.roll(100) == 0 { dice.within(8 * 1024..256 * 1024) } else { dice.within(0..8 * 1024) };
+    let mut mail = format!(
+        "From: Ledger <ledger@example.org>\nTo: app@example.org\nSubject: entry {number}\n\
+         Message-ID: <ledger.{number}@example.org>\n{FIELD}{number}\n\n"
+    )
+    .into_bytes();
+    mail.extend((0..size.div_ceil(8)).flat_map(|_| dice.next().to_le_bytes()));
+    mail
+}
+
+/// The number of a mail, if it is from a ledger.
+pub fn number_in(mail: &[u8]) -> Option<u64> {
+    let mut lines = mail.split(|&byte| byte == b'\n').take_while(|line| !line.is_empty());
+    let number = lines.find_map(|line| line.strip_prefix(FIELD.as_bytes()))?;
+    str::from_utf8(number).ok()?.parse().ok()
+}
+
+/// SplitMix64: a seed makes a test that failed fail again.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.next() % sides
+    }
+
+    fn within(&mut self, range: Range<u64>) -> u64 {
+        range.start + self.roll(range.end - range.start)
+    }
+}

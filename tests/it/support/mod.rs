@@ -1,0 +1,33 @@
+//! The small language the tests are written in: one word, one file.
+//!
+//! A test puts mail into a [`Maildir`], runs [`Maildirq`] on it, and looks at what an [`App`] received.
+//! A [`Ledger`] does the book-keeping where thousands of mails and many crashes are involved;
+//! [`Rude`] stands in for the app where the other side misbehaves.
+
+#![allow(dead_code, unused_imports, reason = "a language may have words that no test uses today")]
+
+pub mod app;
+pub mod books;
+pub mod delivery;
+pub mod digest;
+pub mod http;
+pub mod launch;
+pub mod ledger;
+pub mod maildir;
+pub mod postfix;
+pub mod process;
+pub mod rude;
+pub mod server;
+pub mod verdict;
+pub mod wait;
+
+pub use app::App;
+pub use delivery::{Delivery, read_log};
+pub use http::{Answer, Request};
+pub use launch::Launch;
+pub use ledger::Ledger;
+pub use maildir::Maildir;
+pub use process::{Exit, Maildirq};
+pub use rude::{Rude, Rudeness};
+pub use verdict::{Allowed, Fault, Verdict};
+pub use wait::{Gate, SOON, holds_for, wait_for, wait_until};

@@ -1,0 +1,289 @@
+//! A running maildirq, and everything it says.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::launch::Launch;
+use super::wait::{SOON, comes_true, wait_for};
+
+/// Killed when dropped, with its whole process group.
+pub struct Maildirq {
+    child: Child,
+    stdout: Heard,
+    stderr: Heard,
+    /// What strace writes, if it runs under strace.
+    trace: Option<PathBuf>,
+    _home: TempDir,
+}
+
+impl Maildirq {
+    pub fn watch(maildir: impl AsRef<Path>, post: &str) -> Launch {
+        Launch::new("watch").maildir(maildir.as_ref()).args(["--post", post])
+    }
+
+    pub fn drain(maildir: impl AsRef<Path>, post: &str) -> Launch {
+        Launch::new("drain").maildir(maildir.as_ref()).args(["--post", post])
+    }
+
+    pub fn watch_config(toml: &str) -> Launch {
+        Launch::new("watch").config(toml)
+    }
+
+    pub fn drain_config(toml: &str) -> Launch {
+        Launch::new("drain").config(toml)
+    }
+
+    pub(super) fn adopt(mut child: Child, trace: Option<PathBuf>, home: TempDir) -> Maildirq {
+        let stdout = Heard::listen(child.stdout.take().expect("it is piped"));
+        let stderr = Heard::listen(child.stderr.take().expect("it is piped"));
+        Maildirq { child, stdout, stderr, trace, _home: home }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        // strace blocks the signals that it gets; what it runs is in the same group.
+        let send = if self.trace.is_some() { kill_process_group } else { kill_process };
+        send(self.pid(), signal).unwrap();
+    }
+
+    /// SIGKILL for the process alone, as the OOM killer does it; what it started lives on.
+    #[track_caller]
+    pub fn kill9(&self) {
+        self.signal(Signal::KILL);
+        self.wait();
+    }
+
+    /// SIGKILL for the process and all that it started, as systemd does it.
+    #[track_caller]
+    pub fn kill9_group(&self) {
+        kill_process_group(self.pid(), Signal::KILL).unwrap();
+        self.wait();
+    }
+
+    /// Asks it to end, and waits until it has.
+    #[track_caller]
+    pub fn stop(&self) -> Exit {
+        self.signal(Signal::TERM);
+        self.exit()
+    }
+
+    #[track_caller]
+    pub fn exit(&self) -> Exit {
+        self.wait().into()
+    }
+
+    #[track_caller]
+    pub fn wait(&self) -> ExitStatus {
+        self.wait_within(SOON)
+    }
+
+    #[track_caller]
+    pub fn wait_within(&self, deadline: Duration) -> ExitStatus {
+        let status = wait_for("the end of maildirq", deadline, || self.status());
+        // A grandchild may hold the pipes open; the process itself has said all by now.
+        comes_true(Duration::from_secs(1), || self.stderr.is_over() && self.stdout.is_over());
+        status
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.status().is_none()
+    }
+
+    /// It stays a zombie until it is dropped: so its number, which is also its group's, is nobody else's.
+    fn status(&self) -> Option<ExitStatus> {
+        let only_look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let end = waitid(WaitId::Pid(self.pid()), only_look).unwrap()?;
+        let wait_status = end.exit_status().map(|code| code << 8).or_else(|| end.terminating_signal());
+        wait_status.map(ExitStatus::from_raw)
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+/// What it said.
+impl Maildirq {
+    /// The lines on stderr so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.stderr.lines()
+    }
+
+    /// The same as JSON, which every line has to be.
+    #[track_caller]
+    pub fn log_lines(&self) -> Vec<Value> {
+        self.lines().iter().map(|line| parse(line)).collect()
+    }
+
+    /// The log lines of this event so far.
+    #[track_caller]
+    pub fn events(&self, event: &str) -> Vec<Value> {
+        self.log_lines().into_iter().filter(|line| line["event"] == event).collect()
+    }
+
+    /// The first log line of this event.
+    #[track_caller]
+    pub fn wait_for_event(&self, event: &str) -> Value {
+        self.wait_for_events(event, 1).remove(0)
+    }
+
+    #[track_caller]
+    pub fn wait_for_events(&self, event: &str, count: usize) -> Vec<Value> {
+        self.hear(&format!("{count} log lines with event {event:?}"), || {
+            let found = self.events(event);
+            (found.len() >= count).then_some(found)
+        })
+    }
+
+    /// The first line on stderr that contains this text.
+    #[track_caller]
+    pub fn wait_for_line(&self, text: &str) -> String {
+        self.hear(&format!("a line with {text:?} on stderr"), || {
+            self.lines().into_iter().find(|line| line.contains(text))
+        })
+    }
+
+    /// Waits no longer than there is somebody who could say it.
+    #[track_caller]
+    fn hear<T>(&self, what: &str, listen: impl Fn() -> Option<T>) -> T {
+        wait_for(what, SOON, || {
+            let was_all = self.stderr.is_over();
+            let heard = listen();
+            assert!(heard.is_some() || !was_all, "maildirq ended without {what}");
+            heard
+        })
+    }
+
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// What strace wrote.
+    pub fn trace(&self) -> String {
+        let trace = self.trace.as_ref().expect("it runs under strace");
+        fs::read_to_string(trace).unwrap()
+    }
+
+    /// How many calls strace has tampered with; a kill is not marked, but it is how the process ended.
+    pub fn injections(&self) -> usize {
+        self.trace().matches("(INJECTED)").count()
+    }
+}
+
+/// How it feels, where it does not run under strace.
+impl Maildirq {
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+
+    /// Kilobytes of memory at this moment.
+    pub fn memory(&self) -> u64 {
+        self.status_field("VmRSS:")
+    }
+
+    /// Kilobytes of memory at the worst moment so far.
+    pub fn peak_memory(&self) -> u64 {
+        self.status_field("VmHWM:")
+    }
+
+    fn status_field(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(self.proc("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a number in kB")
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        ["/proc", &self.child.id().to_string(), file].iter().collect()
+    }
+}
+
+impl Drop for Maildirq {
+    fn drop(&mut self) {
+        let _ = kill_process_group(self.pid(), Signal::KILL);
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- stderr of maildirq\n{}", self.stderr.text());
+        }
+    }
+}
+
+/// How a maildirq ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Ok,
+    /// Something went dead during this drain.
+    SomeDead,
+    /// Some mail waits for a retry.
+    SomeWait,
+    Usage,
+    NoInput,
+    Bug,
+    Disk,
+    Config,
+    Code(i32),
+    Signal(i32),
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Exit {
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Exit::Ok,
+            (Some(1), _) => Exit::SomeDead,
+            (Some(64), _) => Exit::Usage,
+            (Some(66), _) => Exit::NoInput,
+            (Some(70), _) => Exit::Bug,
+            (Some(74), _) => Exit::Disk,
+            (Some(75), _) => Exit::SomeWait,
+            (Some(78), _) => Exit::Config,
+            (Some(code), _) => Exit::Code(code),
+            (None, signal) => Exit::Signal(signal.expect("neither exited nor killed")),
+        }
+    }
+}
+
+/// What came through a pipe, line by line.
+struct Heard {
+    lines: Arc<Mutex<Vec<String>>>,
+    listener: JoinHandle<()>,
+}
+
+impl Heard {
+    fn listen(pipe: impl Read + Send + 'static) -> Heard {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let listener = thread::spawn({
+            let lines = lines.clone();
+            move || {
+                for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                    lines.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+                }
+            }
+        });
+        Heard { lines, listener }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    fn text(&self) -> String {
+        self.lines().join("\n")
+    }
+
+    fn is_over(&self) -> bool {
+        self.listener.is_finished()
+    }
+}
+
+#[track_caller]
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("a log line is not JSON, {error}: {line:?}"))
+}
