@@ -3,6 +3,7 @@
 
 use clap::ValueEnum;
 use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
@@ -16,10 +17,18 @@ pub enum Format {
     Json,
 }
 
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Whether standard error is for programs: then nothing but JSON may go there.
+pub fn is_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
+}
+
 /// Begins to log what is at least as grave as `level`.
 pub fn start(format: Format, level: Level) {
     // What the libraries underneath have to say is for their developers.
     let filter = Targets::new().with_target("maildirq", level);
+    IS_JSON.store(format == Format::Json, Ordering::Relaxed);
     let registry = tracing_subscriber::registry();
     match format {
         Format::Json => {

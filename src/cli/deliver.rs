@@ -21,7 +21,7 @@ use std::path::PathBuf;
 /// --max-size. Never anything else. The first line of output begins with an enhanced
 /// status code (RFC 3463), as Postfix wants it.
 ///
-/// Example: maildirq deliver -f "$SENDER" -r "$RECIPIENT" /var/lib/maildirq/support
+/// Example: `maildirq deliver -f "$SENDER" -r "$RECIPIENT" /var/lib/maildirq/support`
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

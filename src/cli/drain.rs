@@ -4,6 +4,7 @@ use super::run::{Ended, RunArgs, describe, run as run_loop};
 use super::{Exit, complain, say};
 use crate::config::Config;
 use crate::engine::{Engine, Until};
+use crate::logging::{self, Format};
 use crate::maildir::{Waiting, survey};
 use crate::wire::Plan;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,7 +12,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::sleep;
-use tracing::Level;
+use tracing::{Level, info};
 
 /// Process what is waiting, then exit
 ///
@@ -21,7 +22,7 @@ use tracing::Level;
 /// Exit code: 0 nothing is left · 75 something waits · 1 something went dead in this
 /// run · 78 configuration · 130, 143 interrupted.
 ///
-/// Example: maildirq drain --maildir ~/Maildir --post http://127.0.0.1:3000/inbound
+/// Example: `maildirq drain --maildir ~/Maildir --post http://127.0.0.1:3000/inbound`
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -38,7 +39,7 @@ pub struct Args {
 /// Drains, or only tells what would be drained.
 pub fn run(args: &Args) -> Exit {
     let is_asked_to_log = args.run.log.is_some();
-    args.run.start_log(if is_asked_to_log { Level::INFO } else { Level::WARN });
+    args.run.start_log(Format::Text, if is_asked_to_log { Level::INFO } else { Level::WARN });
     match args.run.config().and_then(|config| if args.dry_run { dry_run(&config, args) } else { drain(&config, args) })
     {
         Ok(exit) | Err(exit) => exit,
@@ -66,13 +67,17 @@ fn drain(config: &Config, args: &Args) -> Result<Exit, Exit> {
     let waiting = left.due + left.later;
     let took = began.elapsed();
     let rate = report.done as f64 / took.as_secs_f64().max(0.001);
-    say(format_args!(
-        "{} done, {waiting} waiting, {} dead, in {:.1}s ({rate:.0}/s){}",
-        report.done,
-        report.dead,
-        took.as_secs_f64(),
-        if signal.is_some() { ", interrupted" } else { "" },
-    ));
+    if logging::is_json() {
+        info!(event = "drained", done = report.done, waiting, dead = report.dead, seconds = took.as_secs_f64(), signal);
+    } else {
+        say(format_args!(
+            "{} done, {waiting} waiting, {} dead, in {:.1}s ({rate:.0}/s){}",
+            report.done,
+            report.dead,
+            took.as_secs_f64(),
+            if signal.is_some() { ", interrupted" } else { "" },
+        ));
+    }
     Ok(match (signal, report.dead, waiting) {
         (Some(number), ..) => Exit::Signal(number),
         (None, 1.., _) => Exit::No,

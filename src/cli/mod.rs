@@ -10,6 +10,7 @@ mod watch;
 
 pub use exit::Exit;
 
+use crate::logging;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -60,5 +61,9 @@ fn say(text: impl Display) {
 
 /// Tells of an error in the form that all errors have.
 fn complain(error: impl Display) {
-    say(format_args!("error: {error}"));
+    if logging::is_json() {
+        tracing::error!(event = "failed", reason = %error);
+    } else {
+        say(format_args!("error: {error}"));
+    }
 }

@@ -9,7 +9,6 @@ use crate::maildir::{OpenError, Waiting, become_owner, survey};
 use crate::target::Address;
 use crate::wire::{self, Plan};
 use std::future::Future;
-use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -24,7 +23,7 @@ pub struct RunArgs {
     /// Maildir to take mail from; with --post, no configuration file is needed
     #[arg(long, value_name = "PATH", requires = "post")]
     pub maildir: Option<PathBuf>,
-    /// URL that each message is POSTed to (http://, https:// or unix:/SOCKET:/PATH)
+    /// Where each message is sent by POST: `http://`, `https://` or `unix:/SOCKET:/PATH`
     #[arg(long, value_name = "URL", requires = "maildir")]
     pub post: Option<Address>,
     /// How many messages are worked on at a time [default: 8]
@@ -33,7 +32,7 @@ pub struct RunArgs {
     /// Leave mail alone that came longer ago than this (10m, 3d)
     #[arg(long, value_name = "AGE", value_parser = parse_duration)]
     pub since: Option<Duration>,
-    /// Form of log lines [default: text on a terminal, else JSON]
+    /// Form of log lines [default: text on a terminal, for watch JSON elsewhere]
     #[arg(long, value_name = "FORMAT")]
     pub log: Option<Format>,
     /// Say more
@@ -45,9 +44,9 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// Begins to log, at `usual` unless told otherwise.
-    pub fn start_log(&self, usual: Level) {
-        let format = self.log.unwrap_or(if stderr().is_terminal() { Format::Text } else { Format::Json });
+    /// Begins to log, in this form and at this level unless told otherwise.
+    pub fn start_log(&self, usual_format: Format, usual: Level) {
+        let format = self.log.unwrap_or(usual_format);
         let level = match (self.quiet, self.verbose) {
             (true, _) => Level::ERROR,
             (_, true) => Level::DEBUG,
@@ -117,7 +116,7 @@ where
             oldest = oldest(&waiting),
             "this Maildir was never served before"
         );
-        if waiting.due > 0 {
+        if waiting.due > 0 && !logging::is_json() {
             say(format_args!("first start: {}", describe(&waiting)));
         }
     }

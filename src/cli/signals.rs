@@ -43,7 +43,7 @@ impl Signals {
             _ = self.next_end(stop) => info!(event = "stopping_now", "giving back what is running"),
         }
         stop.now();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn next_end(&mut self, stop: &StopHandle) -> u8 {

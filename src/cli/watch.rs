@@ -3,12 +3,14 @@
 use super::run::{Ended, RunArgs, run as run_loop};
 use super::{Exit, complain};
 use crate::engine::Until;
+use crate::logging::Format;
 use crate::wire::Plan;
+use std::io::{IsTerminal, stderr};
 use tracing::{Level, info};
 
 /// Process mail as it arrives (the daemon)
 ///
-/// Example: maildirq watch --maildir ~/Maildir --post http://127.0.0.1:3000/inbound
+/// Example: `maildirq watch --maildir ~/Maildir --post http://127.0.0.1:3000/inbound`
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -18,7 +20,8 @@ pub struct Args {
 
 /// Runs until a signal.
 pub fn run(args: &Args) -> Exit {
-    args.run.start_log(Level::INFO);
+    let format = if stderr().is_terminal() { Format::Text } else { Format::Json };
+    args.run.start_log(format, Level::INFO);
     let ended = args.run.config().and_then(|config| {
         let plan = Plan { until: Until::Stopped, since: args.run.since() };
         run_loop(&config, plan, |_| std::future::ready(()))

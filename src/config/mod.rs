@@ -240,9 +240,9 @@ mod tests {
         let config = Config::parse(text).unwrap();
         assert_eq!((config.concurrency, config.max_size, config.done), (3, 10_000_000, Keep::Done));
         assert_eq!((config.target.name.as_str(), config.target.concurrency), ("crm", 2));
-        assert_eq!(config.target.retry.give_up, Duration::from_secs(86_400));
+        assert_eq!(config.target.retry.give_up, Duration::from_hours(24));
         assert_eq!((config.target.breaker.after, config.target.breaker.probe), (2, Duration::from_secs(5)));
-        assert_eq!(config.target.url.timeout, Duration::from_secs(60));
+        assert_eq!(config.target.url.timeout, Duration::from_mins(1));
     }
 
     #[test]

@@ -114,6 +114,7 @@ impl Gate {
 
     /// Takes a pass back, with what the attempt said of the target. Returns whether the target's
     /// [`health`](Gate::health) changed. `dice` is in `0.0..1.0`.
+    #[expect(clippy::needless_pass_by_value, reason = "a pass is given back once")]
     pub fn leave(&mut self, pass: Pass, sign: Sign, now: Instant, wall: SystemTime, dice: f64) -> bool {
         let before = self.health();
         self.in_flight -= 1;
@@ -214,7 +215,9 @@ mod tests {
         fn room(&mut self) -> usize {
             let passes: Vec<_> = std::iter::from_fn(|| self.gate.admit(self.now)).collect();
             let room = passes.len();
-            passes.into_iter().for_each(|pass| self.leave(pass, Sign::Nothing));
+            for pass in passes {
+                self.leave(pass, Sign::Nothing);
+            }
             room
         }
     }

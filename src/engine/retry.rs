@@ -20,8 +20,8 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         RetryPolicy {
             min_delay: Duration::from_secs(5),
-            max_delay: Duration::from_secs(3600),
-            give_up: Duration::from_secs(3 * 86_400),
+            max_delay: Duration::from_hours(1),
+            give_up: Duration::from_hours(3 * 24),
         }
     }
 }
@@ -101,7 +101,7 @@ pub fn decide(outcome: Outcome, policy: &RetryPolicy, facts: Facts) -> Settlemen
 mod tests {
     use super::*;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn facts() -> Facts {
         Facts {

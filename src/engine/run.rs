@@ -424,7 +424,7 @@ fn log_attempt(
     match settlement {
         Settlement::Done => line!(info, "attempt", "done", None::<String>),
         Settlement::Retry { due, .. } => {
-            line!(warn, "attempt", "retry", Some(humantime::format_rfc3339_millis(*due).to_string()))
+            line!(warn, "attempt", "retry", Some(humantime::format_rfc3339_millis(*due).to_string()));
         }
         Settlement::Park { .. } => line!(warn, "attempt", "retry", Some("when the target is up again")),
         Settlement::Dead { .. } => line!(error, "dead", "dead", None::<String>),

@@ -37,21 +37,21 @@ impl Stop {
     /// Waits until the order is another than now.
     pub(super) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     }
 
     /// Waits until attempts are to be cut off.
     pub(super) async fn now(&mut self) {
         if self.0.wait_for(|&order| order == Order::Now).await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     }
 
     /// Waits until no more work is to be begun.
     pub async fn finishing(&mut self) {
         if self.0.wait_for(|&order| order >= Order::Finish).await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// How long an empty file may still become a message.
-const EMPTY_FOR: Duration = Duration::from_secs(60);
+const EMPTY_FOR: Duration = Duration::from_mins(1);
 /// How many processes may die over a message.
 const DEATHS: u32 = 3;
 
@@ -33,6 +33,17 @@ pub(super) struct Locked {
     pub ctime: (i64, u64),
     inode: (u64, u64),
     pub story: Option<Story>,
+}
+
+/// What a look at a locked message shows.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// A message to be delivered.
+    Mail(Body),
+    /// One that must not be tried (again), and why.
+    Doomed(String),
+    /// One that was declared dead by a process that died before it could move it.
+    HalfBuried,
 }
 
 /// Why a message was not taken.
@@ -112,25 +123,30 @@ impl Locked {
         }
     }
 
-    /// Why this message must not be tried (again), if so.
-    pub(super) fn doom(&self, max_size: u64) -> Option<String> {
-        if self.size == 0 {
-            return Some("empty: a delivery that was cut off, as by a power failure".into());
+    /// Looks at what was locked, and reads it.
+    pub(super) fn examine(&self, max_size: u64) -> Result<Finding, Refused> {
+        if self.story.as_ref().is_some_and(|story| story.is_burial_unfinished(self.ctime)) {
+            return Ok(Finding::HalfBuried);
         }
         if self.size > max_size {
-            return Some(format!("oversized: {} bytes, max_size is {max_size}", self.size));
+            return Ok(Finding::Doomed(format!("oversized: {} bytes, max_size is {max_size}", self.size)));
         }
         let deaths = self.story.as_ref().map_or(0, |story| story.deaths);
-        (deaths >= DEATHS).then(|| format!("{deaths} processes died over this message"))
-    }
-
-    /// Whether it was declared dead by a process that died before it could move it.
-    pub(super) fn is_burial_unfinished(&self) -> bool {
-        self.story.as_ref().is_some_and(|story| story.is_burial_unfinished(self.ctime))
+        if deaths >= DEATHS {
+            return Ok(Finding::Doomed(format!("{deaths} processes died over this message")));
+        }
+        let body = self.read()?;
+        let (Body::Whole(bytes) | Body::File { head: bytes, .. }) = &body;
+        // What a file system leaves of a delivery without fsync after a power failure.
+        if bytes.iter().all(|&byte| byte == 0) {
+            let what = if self.size == 0 { "empty" } else { "all zeros" };
+            return Ok(Finding::Doomed(format!("{what}: a delivery that was cut off, as by a power failure")));
+        }
+        Ok(Finding::Mail(body))
     }
 
     /// The message's bytes: all, where they are few, else the first of them.
-    pub(super) fn read(&self) -> Result<Body, Refused> {
+    fn read(&self) -> Result<Body, Refused> {
         let wanted = usize::try_from(self.size).unwrap_or(usize::MAX).min(HEADER_LIMIT);
         // One more than there should be, so that a file that has grown shows.
         let room = if self.size <= HEADER_LIMIT as u64 { wanted + 1 } else { wanted };

@@ -177,6 +177,7 @@ impl Hands {
         self.give_back(slot);
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a slot is given back once")]
     fn give_back(&self, slot: Slot) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).free.push(slot.number);
     }

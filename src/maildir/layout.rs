@@ -1,13 +1,10 @@
 //! The folders of a queue, opened and checked.
 
+use super::identity;
 use super::names::QueueId;
-use rustix::fs::{
-    Access, AtFlags, CWD, FsWord, Mode, OFlags, Stat, accessat, fstatfs, fsync, linkat, mkdirat, openat, statat,
-    unlinkat,
-};
+use rustix::fs::{Access, AtFlags, CWD, FsWord, Mode, OFlags, Stat, accessat, fstatfs, mkdirat, openat, statat};
 use rustix::io::Errno;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -18,15 +15,13 @@ pub(super) const DONE: &str = ".maildirq.done";
 /// Where a person's dropped mail goes.
 pub(super) const TRASH: &str = ".maildirq.trash";
 /// What is ours beside the mail.
-const OURS: &str = "maildirq";
+pub(super) const OURS: &str = "maildirq";
 /// What happened to each message.
 pub(super) const STORY: &str = "maildirq/story";
 /// What each process holds.
 pub(super) const HANDS: &str = "maildirq/hands";
 /// A file for each target that an operator has paused.
 pub(super) const PAUSED: &str = "maildirq/paused";
-const ID_FILE: &str = "maildirq/id";
-const FORMAT: &str = "maildirq 1 ";
 
 /// What becomes of a message that its target has taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +96,14 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// What an error of the system at a part of the Maildir means.
+    pub(super) fn io<E: Into<io::Error>>(maildir: &Path, part: &str) -> impl FnOnce(E) -> OpenError + use<E> {
+        let path = maildir.join(part);
+        move |error| OpenError::Io { advice: owner_of(&path), path, error: error.into() }
+    }
+}
+
 /// A Maildir that is ready to be worked on.
 #[derive(Debug)]
 pub struct Layout {
@@ -118,42 +121,17 @@ impl Layout {
     /// It is none, cannot be written, or is on a file system that cannot serve.
     pub fn open(path: &Path, keep: Keep) -> Result<Self, OpenError> {
         let root = open_root(path)?;
-        let io_error = |what: &str| {
-            let path = path.join(what);
-            move |error: Errno| OpenError::Io { advice: owner_of(&path), path, error: error.into() }
-        };
-        accessat(&root, "new", Access::WRITE_OK | Access::READ_OK | Access::EXEC_OK, AtFlags::empty())
-            .map_err(io_error("new"))?;
+        let access = Access::WRITE_OK | Access::READ_OK | Access::EXEC_OK;
+        accessat(&root, "new", access, AtFlags::empty()).map_err(OpenError::io(path, "new"))?;
         for folder in [OURS, STORY, HANDS, PAUSED] {
-            make_folder(&root, folder).map_err(io_error(folder))?;
+            make_folder(&root, folder).map_err(OpenError::io(path, folder))?;
         }
-        make_maildir_folder(&root, DEAD).map_err(io_error(DEAD))?;
+        make_maildir_folder(&root, DEAD).map_err(OpenError::io(path, DEAD))?;
         if keep == Keep::Done {
-            make_maildir_folder(&root, DONE).map_err(io_error(DONE))?;
+            make_maildir_folder(&root, DONE).map_err(OpenError::io(path, DONE))?;
         }
-        let device = stat(&root, "new").map_err(io_error("new"))?.st_dev;
-        for folder in [DEAD, DONE, STORY, HANDS] {
-            let folder_new = if folder.starts_with('.') { format!("{folder}/new") } else { folder.to_owned() };
-            match stat(&root, &folder_new) {
-                Ok(found) if found.st_dev != device => {
-                    return Err(OpenError::OtherFileSystem { path: path.to_owned(), folder: path.join(folder_new) });
-                }
-                Ok(_) => {}
-                Err(Errno::NOENT) if folder == DONE => {}
-                Err(error) => return Err(io_error(&folder_new)(error)),
-            }
-        }
-        let (queue, is_first_start) = match read_id(&root, path)? {
-            Some(queue) => (queue, false),
-            None => {
-                make_id(&root).map_err(|error| OpenError::Io {
-                    path: path.join(ID_FILE),
-                    advice: owner_of(path),
-                    error,
-                })?;
-                (read_id(&root, path)?.ok_or_else(|| OpenError::Id { path: path.join(ID_FILE) })?, true)
-            }
-        };
+        check_one_file_system(&root, path)?;
+        let (queue, is_first_start) = identity::read_or_make(&root, path)?;
         Ok(Layout { path: path.to_owned(), root, queue, is_first_start })
     }
 
@@ -161,7 +139,7 @@ impl Layout {
     /// was here before.
     pub(super) fn look(path: &Path) -> Result<(OwnedFd, Option<QueueId>), OpenError> {
         let root = open_root(path)?;
-        let queue = read_id(&root, path)?;
+        let queue = identity::read(&root, path)?;
         Ok((root, queue))
     }
 
@@ -215,6 +193,21 @@ impl Layout {
     }
 }
 
+/// Mail is moved between these folders by rename, in one step.
+fn check_one_file_system(root: &OwnedFd, path: &Path) -> Result<(), OpenError> {
+    let device = stat(root, "new").map_err(OpenError::io(path, "new"))?.st_dev;
+    for folder in [&format!("{DEAD}/new"), &format!("{DONE}/new"), STORY, HANDS] {
+        match stat(root, folder) {
+            Ok(found) if found.st_dev != device => {
+                return Err(OpenError::OtherFileSystem { path: path.to_owned(), folder: path.join(folder) });
+            }
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(OpenError::io(path, folder)(error)),
+        }
+    }
+    Ok(())
+}
+
 /// The file's status by its name, not following a link.
 pub(super) fn stat(root: impl AsFd, name: impl rustix::path::Arg) -> Result<Stat, Errno> {
     statat(root, name, AtFlags::SYMLINK_NOFOLLOW)
@@ -228,14 +221,14 @@ fn open_root(path: &Path) -> Result<OwnedFd, OpenError> {
         Err(Errno::NOTDIR) => {
             return Err(OpenError::NotAMaildir { path: path.to_owned(), what: "it is a file".into() });
         }
-        Err(error) => return Err(OpenError::Io { path: path.to_owned(), error: error.into(), advice: owner_of(path) }),
+        Err(error) => return Err(OpenError::io(path, "")(error)),
     };
     match statat(&root, "new", AtFlags::empty()) {
         Ok(found) if rustix::fs::FileType::from_raw_mode(found.st_mode).is_dir() => {}
         Ok(_) => return Err(OpenError::NotAMaildir { path: path.to_owned(), what: "new is not a folder".into() }),
         Err(Errno::NOENT) => return Err(missing(&path.join("new"))),
         Err(error) => {
-            return Err(OpenError::Io { path: path.join("new"), error: error.into(), advice: owner_of(path) });
+            return Err(OpenError::io(path, "new")(error));
         }
     }
     match fstatfs(&root).map(|found| network_file_system(found.f_type)) {
@@ -286,39 +279,4 @@ fn make_maildir_folder(root: &OwnedFd, folder: &str) -> Result<(), Errno> {
     // Maildir++ marks its folders by this file; nothing depends on it.
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     openat(root, format!("{folder}/maildirfolder"), flags, Mode::RUSR | Mode::WUSR).map(drop)
-}
-
-fn read_id(root: &OwnedFd, path: &Path) -> Result<Option<QueueId>, OpenError> {
-    let damaged = || OpenError::Id { path: path.join(ID_FILE) };
-    let file = match openat(root, ID_FILE, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(Errno::NOENT) => return Ok(None),
-        Err(error) => {
-            return Err(OpenError::Io { path: path.join(ID_FILE), error: error.into(), advice: owner_of(path) });
-        }
-    };
-    let mut text = String::new();
-    file.take(200).read_to_string(&mut text).map_err(|_| damaged())?;
-    let hex = text.strip_prefix(FORMAT).ok_or_else(damaged)?.trim_end();
-    let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes()).map_err(|_| damaged())?;
-    bytes.try_into().map(Some).map_err(|_| damaged())
-}
-
-/// Makes the id file, whole or not at all; another process may be first.
-fn make_id(root: &OwnedFd) -> io::Result<()> {
-    let mut queue = QueueId::default();
-    rustix::rand::getrandom(&mut queue, rustix::rand::GetRandomFlags::empty())?;
-    let draft = format!("{ID_FILE}.{}", data_encoding::HEXLOWER.encode(&queue[..6]));
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mut file = File::from(openat(root, &*draft, flags, Mode::RUSR | Mode::WUSR)?);
-    writeln!(file, "{FORMAT}{}", data_encoding::HEXLOWER.encode(&queue))?;
-    file.sync_all()?;
-    let linked = match linkat(root, &*draft, root, ID_FILE, AtFlags::empty()) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(error) => Err(error),
-    };
-    unlinkat(root, &*draft, AtFlags::empty())?;
-    linked?;
-    fsync(openat(root, OURS, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
-    Ok(())
 }

@@ -4,7 +4,7 @@ use super::claim::{Locked, Refused, in_new};
 use super::crash;
 use super::hands::Slot;
 use super::layout::{DEAD, DONE, Keep, Layout, PAUSED};
-use super::names::unique_name;
+use super::names::{shown, unique_name};
 use super::queue::Shared;
 use super::story::{self, Event, Line};
 use super::sync::Changed;
@@ -78,7 +78,7 @@ impl MaildirLease {
     fn done(&mut self, locked: &Locked) -> io::Result<()> {
         crash::point("before removal")?;
         if !still_ours(locked, self.layout())? {
-            tracing::warn!(event = "moved_in_hand", id = %locked.id, file = self.shared.shown(&locked.name), "somebody moved it while it was delivered");
+            tracing::warn!(event = "moved_in_hand", id = %locked.id, file = shown(&locked.name), "somebody moved it while it was delivered");
         } else if let Err(error) = remove(&self.shared, &locked.name) {
             return Err(self.layout().error(&*in_new(&locked.name), error));
         }

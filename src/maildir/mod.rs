@@ -8,16 +8,20 @@
 //! |---|---|
 //! | `names` | what a Maildir file name says, and how ids are made from it |
 //! | `layout` | the folders of a queue, opened and checked |
+//! | `identity` | the queue's own random identity |
 //! | `claim` | taking a message: the checks, in order |
 //! | `writer` | is somebody still writing this file? |
 //! | `hands` | what this process holds, written down so that its crash can be understood |
 //! | `story` | what happened to a message, one line per event |
 //! | `lease` | settling a claim, in the order that makes every crash harmless |
+//! | `leftovers` | what was taken and cannot be removed |
 //! | `recover` | understanding what crashed processes held |
 //! | `backlog` | which messages are known, and when they may be taken: pure state |
 //! | `search` | reading `new/` in bounded bites |
 //! | `watch` | inotify, for hints |
 //! | `sweep` | stories whose message is gone |
+//! | `upkeep` | the regular work: watching, recovering, searching, sweeping |
+//! | `survey` | counting what waits, without changing anything |
 //! | `sync` | the background fsync of changed directories |
 //! | `queue` | all of them together: the role of a [`Queue`](crate::engine::Queue) |
 //! | `deliver` | the one place that writes messages |
@@ -29,8 +33,10 @@ mod claim;
 mod crash;
 mod deliver;
 mod hands;
+mod identity;
 mod layout;
 mod lease;
+mod leftovers;
 #[cfg(test)]
 mod model;
 mod names;
@@ -39,8 +45,10 @@ mod queue;
 mod recover;
 mod search;
 mod story;
+mod survey;
 mod sweep;
 mod sync;
+mod upkeep;
 mod watch;
 mod writer;
 
@@ -48,4 +56,5 @@ pub use deliver::{Delivery, Refusal, deliver};
 pub use layout::{Keep, Layout, OpenError};
 pub use names::unique_name;
 pub use owner::become_owner;
-pub use queue::{MaildirQueue, Options, Waiting, survey};
+pub use queue::{MaildirQueue, Options};
+pub use survey::{Waiting, survey};

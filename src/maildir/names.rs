@@ -3,6 +3,7 @@
 //! A name has the form `time.delivery.host`, in `cur/` followed by `:2,` and flags (maildir(5)).
 
 use crate::engine::Id;
+use crate::engine::text::printable;
 use rustix::system::uname;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
@@ -19,6 +20,11 @@ pub(super) fn base(name: &OsStr) -> &[u8] {
     let bytes = name.as_bytes();
     let end = bytes.windows(3).position(|part| part == b":2,").unwrap_or(bytes.len());
     &bytes[..end]
+}
+
+/// A file name, fit to be shown.
+pub(super) fn shown(name: &OsStr) -> String {
+    printable(name.as_bytes())
 }
 
 /// The time of delivery that a name carries.

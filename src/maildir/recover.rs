@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
 /// How long a hands file may be in the making.
-const DRAFT_FOR: Duration = Duration::from_secs(3600);
+const DRAFT_FOR: Duration = Duration::from_hours(1);
 /// The wait after each death of a process over a message.
 const WAIT_PER_DEATH: Duration = Duration::from_secs(1);
 

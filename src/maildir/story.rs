@@ -20,7 +20,7 @@ const READ_LIMIT: u64 = 256 * 1024;
 /// The longest reason that a line keeps, in bytes.
 const REASON_LIMIT: usize = 500;
 /// How late a due time may lie that nothing in the story accounts for.
-const UNEXPLAINED_WAIT: Duration = Duration::from_secs(3600);
+const UNEXPLAINED_WAIT: Duration = Duration::from_hours(1);
 
 /// What a line tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -241,6 +241,7 @@ mod rfc3339_option {
     use serde::{Deserializer, Serializer};
     use std::time::SystemTime;
 
+    #[expect(clippy::ref_option, reason = "serde hands it over so")]
     pub(super) fn serialize<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => super::rfc3339::serialize(time, to),

@@ -9,7 +9,8 @@
 //! figures.
 
 use super::layout::{HANDS, Layout, PAUSED, STORY, stat};
-use super::queue::{Shared, Wish};
+use super::queue::Shared;
+use super::upkeep::Wish;
 use crate::engine::Id;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Config, ErrorKind, Event, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher};
@@ -80,12 +81,12 @@ fn heard(shared: &Weak<Shared>, event: notify::Result<Event>) {
     match event {
         Ok(event) if event.need_rescan() => {
             tracing::warn!(event = "overflow", "more mail came at once than inotify could tell of; searching for it");
-            shared.ask(Wish::SearchAll);
+            shared.wishes.ask(Wish::Search);
         }
         Ok(event) => event.paths.iter().for_each(|path| look(&shared, event.kind, path)),
         Err(error) => {
             tracing::warn!(event = "watch_failed", reason = %error);
-            shared.ask(Wish::SearchAll);
+            shared.wishes.ask(Wish::Search);
         }
     }
 }
@@ -100,14 +101,14 @@ fn look(shared: &Shared, kind: EventKind, path: &Path) {
     let was_written = matches!(kind, EventKind::Access(AccessKind::Close(AccessMode::Write)));
     match folder.to_str() {
         Some("new") => shared.arrived(name, was_written),
-        Some(HANDS) if was_written => shared.ask(Wish::Recover),
+        Some(HANDS) if was_written => shared.wishes.ask(Wish::Recover),
         Some(STORY) => {
             if let Some(id) = name.to_str().and_then(Id::parse) {
                 shared.story_changed(id);
             }
         }
         Some(PAUSED) => shared.bell.ring(),
-        Some("") if name == "new" => shared.ask(Wish::SearchAll),
+        Some("") if name == "new" => shared.wishes.ask(Wish::Search),
         _ => {}
     }
 }

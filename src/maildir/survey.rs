@@ -1,0 +1,48 @@
+//! Counting what waits, without changing anything.
+
+use super::layout::{Layout, OpenError};
+use super::names::{delivered_at, id_of_name};
+use super::search::modified;
+use super::story::due_by_mtime;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// What waits in a Maildir.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Messages that may be taken now.
+    pub due: u64,
+    /// Messages that wait for a retry.
+    pub later: u64,
+    /// When the oldest of both came.
+    pub oldest: Option<SystemTime>,
+}
+
+/// Counts what waits in the Maildir at `path`, without changing anything.
+///
+/// # Errors
+/// It is no Maildir, or cannot be read.
+pub fn survey(path: &Path, since: Option<SystemTime>) -> Result<Waiting, OpenError> {
+    let (root, queue) = Layout::look(path)?;
+    let now = SystemTime::now();
+    let mut waiting = Waiting::default();
+    for entry in std::fs::read_dir(path.join("new")).map_err(OpenError::io(path, "new"))? {
+        let entry = entry.map_err(OpenError::io(path, "new"))?;
+        let name = entry.file_name();
+        if name.as_bytes().starts_with(b".") || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let came = delivered_at(&name).or_else(|| modified(&root, &name));
+        if since.is_some_and(|since| came.is_some_and(|came| came < since)) {
+            continue;
+        }
+        let due = queue.and_then(|queue| due_by_mtime(&root, id_of_name(&queue, &name)));
+        match due {
+            Some(due) if due > now => waiting.later += 1,
+            _ => waiting.due += 1,
+        }
+        waiting.oldest = waiting.oldest.into_iter().chain(came).min();
+    }
+    Ok(waiting)
+}

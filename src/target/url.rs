@@ -1,0 +1,432 @@
+//! The `url` target: POSTs a message to an HTTP endpoint.
+
+use super::answer::{Meaning, meaning};
+use crate::engine::text::printable;
+use crate::engine::{Blame, Body, BoxFuture, Message, Outcome, Target};
+use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, Proxy, Request, Response, Url};
+use serde::Deserialize;
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, timeout};
+
+/// How much of an answer is read, in bytes.
+const ANSWER_LIMIT: usize = 64 * 1024;
+/// How long the rest of an answer is waited for once its status is known.
+const ANSWER_REST: Duration = Duration::from_secs(1);
+/// How much of a large message is in memory at a time, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// The settings of a `url` target.
+#[derive(Clone, Debug)]
+pub struct UrlConfig {
+    /// Where to.
+    pub url: Address,
+    /// The bound on one attempt as a whole.
+    pub timeout: Duration,
+    /// The bound on making a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// How long an idle connection is kept: less than servers keep theirs, some as short as 5 s.
+    pub idle_timeout: Duration,
+    /// How long connections are used at all, so that a change of DNS is seen.
+    pub max_connection_age: Duration,
+    /// An HTTP proxy. Those of the environment are not used.
+    pub proxy: Option<Url>,
+}
+
+impl UrlConfig {
+    /// The usual settings for this address.
+    pub fn new(url: Address) -> Self {
+        UrlConfig {
+            url,
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(4),
+            max_connection_age: Duration::from_mins(5),
+            proxy: None,
+        }
+    }
+}
+
+/// The address of an HTTP endpoint: `http://…`, `https://…`, or `unix:/SOCKET[:/PATH]`. Shown
+/// without user, password and query.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    url: Url,
+    socket: Option<PathBuf>,
+}
+
+/// Why an address is none.
+#[derive(Debug, thiserror::Error)]
+pub enum UrlError {
+    /// It does not read as a URL.
+    #[error("not a URL ({0}); it looks like \"https://app.example.com/inbound\" or \"unix:/run/app.sock\"")]
+    Syntax(String),
+    /// Only HTTP is spoken.
+    #[error("a URL begins with http://, https:// or unix:/, not \"{0}:\"")]
+    Scheme(String),
+}
+
+impl FromStr for Address {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        if let Some(rest) = text.strip_prefix("unix:") {
+            let (socket, path) = rest.split_once(":/").map_or((rest, ""), |(socket, path)| (socket, path));
+            if !socket.starts_with('/') {
+                return Err(UrlError::Syntax("the path of a socket begins with /".into()));
+            }
+            let url =
+                Url::parse(&format!("http://localhost/{path}")).map_err(|error| UrlError::Syntax(error.to_string()))?;
+            return Ok(Address { url, socket: Some(socket.into()) });
+        }
+        let url = Url::parse(text).map_err(|error| UrlError::Syntax(error.to_string()))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Address { url, socket: None }),
+            other => Err(UrlError::Scheme(printable(other.as_bytes()))),
+        }
+    }
+}
+
+impl Address {
+    /// Whether mail goes out of this machine without encryption.
+    pub fn is_exposed(&self) -> bool {
+        let host = self.url.host_str().unwrap_or_default();
+        let is_local = host == "localhost" || host == "[::1]" || host.starts_with("127.");
+        self.socket.is_none() && self.url.scheme() == "http" && !is_local
+    }
+
+    fn is_tls(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(socket) = &self.socket {
+            return write!(f, "unix:{}:{}", socket.display(), self.url.path());
+        }
+        let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        write!(f, "{}://{}{port}{}", self.url.scheme(), self.url.host_str().unwrap_or_default(), self.url.path())
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// An HTTP endpoint, with its kept-alive connections. One for each lane of the engine.
+pub struct UrlTarget {
+    config: UrlConfig,
+    tls: Option<rustls::ClientConfig>,
+    client: Mutex<(Client, Instant)>,
+}
+
+impl UrlTarget {
+    /// As many targets as there are lanes; they share what is costly to make.
+    ///
+    /// # Errors
+    /// There are no CA certificates to verify a server by, or the proxy makes no sense.
+    pub fn lanes(config: &UrlConfig, lanes: usize) -> anyhow::Result<Vec<Box<dyn Target>>> {
+        // reqwest wants a provider even where there is no TLS. One that is set already serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let tls = config.url.is_tls().then(tls_config).transpose()?;
+        let lane = || -> anyhow::Result<Box<dyn Target>> {
+            let client = Mutex::new((build(config, tls.as_ref())?, Instant::now()));
+            Ok(Box::new(UrlTarget { config: config.clone(), tls: tls.clone(), client }))
+        };
+        (0..lanes).map(|_| lane()).collect()
+    }
+
+    /// The client, a new one where the connections of the old are too old.
+    fn client(&self) -> Client {
+        let mut current = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.1.elapsed() >= self.config.max_connection_age {
+            match build(&self.config, self.tls.as_ref()) {
+                Ok(client) => *current = (client, Instant::now()),
+                Err(error) => tracing::warn!(event = "connections_kept", reason = %error),
+            }
+        }
+        current.0.clone()
+    }
+
+    async fn post(&self, message: &Message) -> Outcome {
+        let client = self.client();
+        let mut sent = client.execute(self.request(message)).await;
+        // A server may close an idle connection at the very moment that we use it. The id makes it
+        // safe to send again, and it is still the same attempt.
+        if sent.as_ref().is_err_and(was_cut_off) {
+            sent = client.execute(self.request(message)).await;
+        }
+        match sent {
+            Ok(response) => judge(response).await,
+            Err(error) => self.failure(&error),
+        }
+    }
+
+    fn request(&self, message: &Message) -> Request {
+        let mut request = Request::new(Method::POST, self.config.url.url.clone());
+        let id = HeaderValue::from_str(&message.id.to_string()).expect("base32 is fit for a header");
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("message/rfc822"));
+        headers.insert(HeaderName::from_static("idempotency-key"), id.clone());
+        headers.insert(HeaderName::from_static("webhook-id"), id);
+        headers.insert(HeaderName::from_static("maildirq-attempt"), message.attempt().into());
+        *request.body_mut() = Some(match &message.body {
+            Body::Whole(bytes) => bytes.clone().into(),
+            Body::File { file, length, .. } => {
+                reqwest::Body::wrap(FileBody { file: file.clone(), offset: 0, length: *length })
+            }
+        });
+        request
+    }
+
+    fn failure(&self, error: &reqwest::Error) -> Outcome {
+        let root = causes(error).last().map(ToString::to_string).unwrap_or_default();
+        let root = printable(root.as_bytes());
+        let (blame, reason) = if causes(error).any(<dyn Error>::is::<BodyError>) {
+            (Blame::Ourselves, root)
+        } else if error.is_connect() {
+            (Blame::Endpoint, format!("cannot connect to {}: {root}", self.config.url))
+        } else if error.is_builder() {
+            (Blame::Ourselves, root)
+        } else {
+            (Blame::Unclear, format!("no complete answer from {}: {root}", self.config.url))
+        };
+        Outcome::Retry { blame, status: None, reason, after: None }
+    }
+}
+
+impl Target for UrlTarget {
+    fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
+        Box::pin(async {
+            let limit = self.config.timeout;
+            timeout(limit, self.post(message)).await.unwrap_or_else(|_| Outcome::Retry {
+                blame: Blame::Unclear,
+                status: None,
+                reason: format!("no answer from {} within {}", self.config.url, humantime::format_duration(limit)),
+                after: None,
+            })
+        })
+    }
+}
+
+fn tls_config() -> anyhow::Result<rustls::ClientConfig> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = rustls::RootCertStore::empty();
+    let (usable, _) = roots.add_parsable_certificates(found.certs);
+    let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+    anyhow::ensure!(
+        usable > 0,
+        "there are no CA certificates to verify the server by {}\n  = try: install the package ca-certificates, or point SSL_CERT_FILE at a bundle",
+        errors.join("; ")
+    );
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn build(config: &UrlConfig, tls: Option<&rustls::ClientConfig>) -> reqwest::Result<Client> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("maildirq/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .http1_only()
+        .tcp_nodelay(true)
+        .connect_timeout(config.connect_timeout)
+        .pool_idle_timeout(config.idle_timeout);
+    builder = match &config.proxy {
+        Some(proxy) => builder.proxy(Proxy::all(proxy.clone())?),
+        None => builder.no_proxy(),
+    };
+    builder = match tls {
+        Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
+        // Without this reqwest looks for CA certificates that nobody needs.
+        None => builder.tls_certs_only([]),
+    };
+    if let Some(socket) = &config.url.socket {
+        builder = builder.unix_socket(socket.clone());
+    }
+    builder.build()
+}
+
+/// What an answer means. The status is enough for that; of the rest only a little is read, to keep
+/// the connection usable and to say why.
+async fn judge(response: Response) -> Outcome {
+    let status = response.status();
+    let code = Some(status.as_u16());
+    let after = retry_after(response.headers());
+    let said = rest_of(response).await;
+    let said = said.trim_ascii();
+    let mut reason = status.to_string();
+    let meaning = meaning(status.as_u16());
+    if meaning == Meaning::Misconfigured {
+        reason.push_str(" (looks like configuration)");
+    }
+    if !said.is_empty() {
+        reason = format!("{reason}: {}", printable(said));
+    }
+    match meaning {
+        Meaning::Done => Outcome::Done { status: code },
+        Meaning::Reject => Outcome::Reject { status: code, reason },
+        Meaning::Misconfigured => Outcome::Retry { blame: Blame::Endpoint, status: code, reason, after },
+        Meaning::Retry(blame) => Outcome::Retry { blame, status: code, reason, after },
+    }
+}
+
+/// The beginning of an answer's body.
+async fn rest_of(mut response: Response) -> Vec<u8> {
+    let mut said = Vec::new();
+    let reading = async {
+        let mut length = 0;
+        while let Ok(Some(piece)) = response.chunk().await {
+            length += piece.len();
+            if said.len() < 1024 {
+                said.extend_from_slice(&piece[..piece.len().min(1024)]);
+            }
+            if length > ANSWER_LIMIT {
+                break;
+            }
+        }
+    };
+    // Whatever comes of it, the status stands.
+    let _ = timeout(ANSWER_REST, reading).await;
+    said
+}
+
+/// The wait that a server asks for: seconds, or a date (RFC 9110 section 10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Whether the connection was closed before any of an answer came.
+fn was_cut_off(error: &reqwest::Error) -> bool {
+    if error.is_connect() || error.is_timeout() {
+        return false;
+    }
+    causes(error).any(|cause| {
+        let was_incomplete = cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message);
+        let was_reset = cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|e| matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe));
+        was_incomplete || was_reset
+    })
+}
+
+/// The bytes of a claimed file, read as they are sent. Its length is known, so there is a
+/// `Content-Length` and no chunks.
+struct FileBody {
+    file: Arc<File>,
+    offset: u64,
+    length: u64,
+}
+
+/// The message could not be read while it was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the message cannot be read: {0}")]
+struct BodyError(io::Error);
+
+impl http_body::Body for FileBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let left = self.length - self.offset;
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        let mut piece = BytesMut::zeroed(usize::try_from(left).unwrap_or(PIECE).min(PIECE));
+        match self.file.read_at(&mut piece, self.offset) {
+            Ok(0) => Poll::Ready(Some(Err(BodyError(io::ErrorKind::UnexpectedEof.into())))),
+            Ok(count) => {
+                self.offset += count as u64;
+                piece.truncate(count);
+                Poll::Ready(Some(Ok(Frame::data(piece.freeze()))))
+            }
+            Err(error) => Poll::Ready(Some(Err(BodyError(error)))),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length - self.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_shown_without_secrets() {
+        for (text, shown, is_exposed) in [
+            ("http://127.0.0.1:3000/in", "http://127.0.0.1:3000/in", false),
+            ("http://localhost/", "http://localhost/", false),
+            ("http://app.internal/in", "http://app.internal/in", true),
+            ("https://user:secret@app.example.com/in?key=secret", "https://app.example.com/in", false),
+            ("unix:/run/app.sock", "unix:/run/app.sock:/", false),
+            ("unix:/run/app.sock:/inbound", "unix:/run/app.sock:/inbound", false),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!((address.to_string().as_str(), address.is_exposed()), (shown, is_exposed), "{text}");
+            assert!(!format!("{address:?}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_explained() {
+        for (text, explained) in [
+            ("app.example.com", "not a URL"),
+            ("", "not a URL"),
+            ("http://", "not a URL"),
+            ("unix:run/app.sock", "begins with /"),
+            ("ftp://example.com/", "not \"ftp:\""),
+            ("file:///etc/passwd", "not \"file:\""),
+        ] {
+            let error = text.parse::<Address>().unwrap_err().to_string();
+            assert!(error.contains(explained), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_wish_to_wait_is_seconds_or_a_date() {
+        let wait = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_str(text).unwrap());
+            retry_after(&headers).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait("120"), Some(120));
+        assert_eq!(wait("Fri, 31 Dec 1999 23:59:59 GMT"), Some(0));
+        let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
+        assert!(wait(&soon).is_some_and(|seconds| (95..=100).contains(&seconds)));
+        assert_eq!((wait("soon"), wait("-5")), (None, None));
+    }
+}
