@@ -2,6 +2,7 @@
 
 use super::message::Message;
 use super::outcome::Settlement;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::time::SystemTime;
@@ -52,6 +53,12 @@ pub struct Claim {
     pub message: Message,
     /// The right. Dropped unsettled, it gives the message back.
     pub lease: Box<dyn Lease>,
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("message", &self.message).finish_non_exhaustive()
+    }
 }
 
 /// The one right to work on a message.

@@ -188,14 +188,14 @@ mod tests {
     #[test]
     fn the_wait_doubles_is_jittered_from_nothing_and_stays_under_its_bound() {
         let policy = RetryPolicy::default();
-        let seconds = |failures, dice| policy.delay(failures, dice).as_secs_f64();
-        assert_eq!(seconds(0, 0.0), 0.0);
-        assert_eq!(seconds(0, 1.0), 5.0);
-        assert_eq!(seconds(3, 1.0), 40.0);
-        assert_eq!(seconds(9, 0.5), 1280.0);
-        assert_eq!(seconds(10, 1.0), 3600.0);
-        assert_eq!(seconds(31, 1.0), 3600.0);
-        assert_eq!(seconds(u32::MAX, 1.0), 3600.0);
+        let milliseconds = |failures, dice| policy.delay(failures, dice).as_millis();
+        assert_eq!(milliseconds(0, 0.0), 0);
+        assert_eq!(milliseconds(0, 1.0), 5_000);
+        assert_eq!(milliseconds(3, 1.0), 40_000);
+        assert_eq!(milliseconds(9, 0.5), 1_280_000);
+        for failures in [10, 31, 32, u32::MAX] {
+            assert_eq!(milliseconds(failures, 1.0), 3_600_000);
+        }
     }
 
     #[test]

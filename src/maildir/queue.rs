@@ -51,7 +51,7 @@ impl Default for Options {
 }
 
 /// A Maildir as a queue.
-pub struct MaildirQueue(Arc<Shared>);
+pub struct MaildirQueue(pub(super) Arc<Shared>);
 
 /// All that the hands, the watchers and the tending share.
 pub(super) struct Shared {
@@ -115,8 +115,9 @@ impl Shared {
     }
 
     /// Claims this candidate, or says what is to become of it.
-    fn claim(self: &Arc<Self>, candidate: &Candidate, now: SystemTime) -> Result<Option<Claim>, Refused> {
+    pub(super) fn claim(self: &Arc<Self>, candidate: &Candidate, now: SystemTime) -> Result<Option<Claim>, Refused> {
         let locked = claim::lock(&self.layout, &candidate.name, now)?;
+        crash::point("after the lock is taken").map_err(Refused::Fault)?;
         let slot = match &self.hands {
             Some(hands) => Some(
                 hands
@@ -125,6 +126,7 @@ impl Shared {
             ),
             None => None,
         };
+        crash::point("after the slot is written").map_err(Refused::Fault)?;
         let id = locked.id;
         let arrived = delivered_at(&locked.name).filter(|&came| came <= now).unwrap_or(locked.modified);
         let history = locked.story.as_ref().map(|story| story.history.clone()).unwrap_or_default();
@@ -229,6 +231,9 @@ impl Drop for MaildirQueue {
     fn drop(&mut self) {
         if crash::is_dead() {
             return;
+        }
+        if let Err(error) = self.0.remove_leftovers() {
+            tracing::debug!(event = "not_removed", reason = %error);
         }
         self.0.complain_of_leftovers();
         if let Some(hands) = &self.0.hands {

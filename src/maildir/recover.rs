@@ -5,6 +5,7 @@
 //! waited for its target is innocent, and needs nothing at all: the kernel has dropped the lock.
 
 use super::claim::in_new;
+use super::crash;
 use super::hands::{self, Holding, Phase};
 use super::layout::{HANDS, Layout, stat};
 use super::story::{self, Event, Line, Story};
@@ -14,6 +15,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 /// How long a hands file may be in the making.
@@ -74,12 +76,12 @@ fn recover_file(layout: &Layout, name: &OsStr) -> io::Result<bool> {
     }
     if all_told {
         unlinkat(layout.root(), &*path, AtFlags::empty())?;
+        crash::point("after a hands file is removed")?;
     }
     Ok(true)
 }
 
 fn is_same_file(found: &rustix::fs::Stat, metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
     (found.st_dev, found.st_ino) == (metadata.dev(), metadata.ino())
 }
 
@@ -101,7 +103,10 @@ fn tell_of_death(layout: &Layout, holding: &Holding, now: SystemTime) -> io::Res
         return Ok(true);
     }
     let story = Story::read(layout.root(), holding.id)?.unwrap_or_default();
-    if story.tells_of(&holding.stamp) {
+    let status = message.metadata()?;
+    let ctime = (status.ctime(), status.ctime_nsec().unsigned_abs());
+    // Of a message that is declared dead nothing more is to be told.
+    if story.tells_of(&holding.stamp) || story.is_burial_unfinished(ctime) {
         return Ok(true);
     }
     let due = now + WAIT_PER_DEATH * (story.deaths + 1);
@@ -118,7 +123,9 @@ fn tell_of_death(layout: &Layout, holding: &Holding, now: SystemTime) -> io::Res
         ctime: None,
         reason: "a process died while it read this message".into(),
     };
+    crash::point("before a death is told")?;
     story::append(layout.root(), holding.id, line, due)?;
+    crash::point("after a death is told")?;
     tracing::warn!(event = "died", id = %holding.id, deaths = story.deaths + 1, "a process died while it read this message");
     Ok(true)
 }

@@ -74,13 +74,6 @@ impl Search {
     }
 }
 
-impl Found {
-    /// When the message came: as its name says, else when its file was last changed.
-    pub(super) fn came(&self, layout: &Layout) -> SystemTime {
-        came(layout, &self.name)
-    }
-}
-
 /// When the message with this name came.
 pub(super) fn came(layout: &Layout, name: &OsStr) -> SystemTime {
     delivered_at(name).or_else(|| modified(layout.root(), name)).unwrap_or_else(SystemTime::now)

@@ -78,6 +78,8 @@ pub(super) struct Story {
     pub last: Option<Line>,
     /// When the message is due, as the disk says.
     due: Option<SystemTime>,
+    /// The status change time of the file that was declared dead last, if nothing was tried since.
+    buried: Option<(i64, u64)>,
     stamps: Vec<String>,
 }
 
@@ -118,6 +120,12 @@ impl Story {
             }
             Event::Other => {}
         }
+        match line.event {
+            Event::Dead => self.buried = line.ctime,
+            // A recovery may tell late of what came before.
+            Event::Died => {}
+            Event::Retry | Event::Asked | Event::Other => self.buried = None,
+        }
         self.stamps.push(line.stamp.clone());
         self.last = Some(line);
     }
@@ -145,7 +153,7 @@ impl Story {
 
     /// Whether the message was declared dead and then not moved: `ctime` is that of its file now.
     pub(super) fn is_burial_unfinished(&self, ctime: (i64, u64)) -> bool {
-        self.last.as_ref().is_some_and(|line| line.event == Event::Dead && line.ctime == Some(ctime))
+        self.buried == Some(ctime)
     }
 }
 
@@ -363,7 +371,7 @@ mod tests {
         let bench = Bench::new();
         bench.tell(line(Event::Retry, 100_000));
         let now = at(0);
-        assert_eq!(bench.read().due(now), now + Duration::from_secs(60));
+        assert_eq!(bench.read().due(now), now + Duration::from_mins(1));
     }
 
     #[test]
@@ -393,6 +401,8 @@ mod tests {
         bench.tell(Line { ctime: Some((5, 6)), ..line(Event::Dead, 0) });
         assert!(bench.read().is_burial_unfinished((5, 6)));
         assert!(!bench.read().is_burial_unfinished((7, 0)));
+        bench.tell(line(Event::Died, 5));
+        assert!(bench.read().is_burial_unfinished((5, 6)), "a death told late changes nothing");
         bench.tell(line(Event::Asked, 9));
         assert!(!bench.read().is_burial_unfinished((5, 6)));
     }

@@ -2,13 +2,10 @@
 
 use super::hands::Hands;
 use super::queue::Shared;
-use super::search::Search;
+use super::search::{Found, Search, came};
 use super::watch::Watch;
 use super::{layout, recover, story, sweep};
-use crate::engine::Id;
-use std::ffi::OsStr;
 use std::future::pending;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -78,6 +75,7 @@ impl Room {
         }
     }
 
+    /// Waits until a search may go on.
     async fn wait(&self, ready: impl Fn() -> usize) {
         while Self::is_full(ready()) {
             self.is_wanted.store(true, Ordering::Release);
@@ -86,16 +84,47 @@ impl Room {
     }
 }
 
+/// What is wrong, said once for as long as it stays the same.
+#[derive(Debug, Default)]
+struct Complaint(String);
+
+impl Complaint {
+    fn say(&mut self, reason: String) {
+        if self.0 != reason {
+            tracing::warn!(event = "hampered", reason);
+            self.0 = reason;
+        }
+    }
+
+    fn withdraw(&mut self, well: &str) {
+        if !std::mem::take(&mut self.0).is_empty() {
+            tracing::info!(event = "well", "{well}");
+        }
+    }
+}
+
+/// A search through `new/` under way.
+struct UnderWay {
+    search: Search,
+    /// When the folder was last changed before it began.
+    changed: SystemTime,
+    /// Whether what is known is looked at again, too.
+    is_thorough: bool,
+}
+
 /// The regular work on one queue.
 pub(super) struct Upkeep {
     shared: Arc<Shared>,
     watch: Option<Watch>,
     is_watching: bool,
+    under_way: Option<UnderWay>,
+    /// When the folder was last changed before the last search that saw all of it.
     searched: Option<SystemTime>,
     next_search: Instant,
     next_sweep: Instant,
     asked: Asked,
-    complaint: String,
+    about_watching: Complaint,
+    about_searching: Complaint,
 }
 
 impl Upkeep {
@@ -108,34 +137,35 @@ impl Upkeep {
     /// The upkeep of this queue, with everything still to be done.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let now = Instant::now();
-        let asked = Asked { recover: true, search: true };
         Upkeep {
             shared,
             watch: None,
             is_watching: false,
+            under_way: None,
             searched: None,
             next_search: now,
             next_sweep: now,
-            asked,
-            complaint: String::new(),
+            asked: Asked { recover: true, search: true },
+            about_watching: Complaint::default(),
+            about_searching: Complaint::default(),
         }
     }
 
     /// Does it, for as long as it is polled.
     pub(super) async fn run(mut self) {
         loop {
-            self.round().await;
-            self.shared.is_searching.store(false, Ordering::Release);
-            self.shared.bell.ring();
-            if !self.shared.options.watch {
-                return pending().await;
+            self.round();
+            self.search().await;
+            if self.under_way.is_none() {
+                self.shared.is_searching.store(false, Ordering::Release);
             }
+            self.shared.bell.ring();
             self.wait().await;
         }
     }
 
     /// Watch first, then search: nothing falls between.
-    async fn round(&mut self) {
+    fn round(&mut self) {
         let is_due = Instant::now() >= self.next_search;
         if self.shared.options.watch && (is_due || self.asked.search) {
             self.keep_watching();
@@ -143,19 +173,18 @@ impl Upkeep {
         if self.asked.recover || is_due {
             self.shared.recover();
         }
-        if is_due || self.asked.search {
-            if let Err(error) = self.shared.remove_leftovers() {
-                tracing::error!(event = "not_removed", reason = %error);
-            }
-            self.search().await;
+        if is_due && let Err(error) = self.shared.remove_leftovers() {
+            tracing::error!(event = "not_removed", reason = %error);
+        }
+        if self.asked.search || (is_due && self.under_way.is_none()) {
+            self.begin_search();
+        }
+        if is_due {
+            self.next_search = Instant::now() + self.pace();
         }
         if Instant::now() >= self.next_sweep {
             self.next_sweep = Instant::now() + Self::SWEEP;
-            match sweep::sweep(&self.shared.layout, SystemTime::now()) {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(event = "swept", stories = count, "removed stories of mail that is gone"),
-                Err(error) => tracing::warn!(event = "sweep_failed", reason = %error),
-            }
+            self.shared.sweep();
         }
     }
 
@@ -168,22 +197,13 @@ impl Upkeep {
             }),
             None => Watch::start(&self.shared).map(|watch| self.watch = Some(watch)),
         };
-        let is_well = watched.is_ok();
-        self.is_watching = is_well;
-        if let Err(error) = watched {
-            let reason = format!(
-                "cannot watch new/ ({error}); searching it every {} instead",
-                humantime::format_duration(self.pace())
-            );
-            self.complain(reason);
-        }
-    }
-
-    /// Says what is wrong, once as long as it stays the same.
-    fn complain(&mut self, reason: String) {
-        if self.complaint != reason {
-            tracing::warn!(event = "hampered", reason);
-            self.complaint = reason;
+        self.is_watching = watched.is_ok();
+        match watched {
+            Ok(()) => self.about_watching.withdraw("new/ is watched again"),
+            Err(error) => {
+                let pace = humantime::format_duration(self.pace());
+                self.about_watching.say(format!("cannot watch new/ ({error}); searching it every {pace} instead"));
+            }
         }
     }
 
@@ -192,38 +212,70 @@ impl Upkeep {
         if is_watched { self.shared.options.rescan } else { self.shared.options.rescan.min(Self::POLL) }
     }
 
-    async fn search(&mut self) {
-        self.next_search = Instant::now() + self.pace();
-        let refresh = self.asked.search || !self.is_watching;
-        let changed = self.shared.layout.check_in_place().and_then(|()| self.new_changed_at());
-        let searched = match changed {
-            Ok(changed) if self.searched == Some(changed) && !refresh => return,
-            Ok(changed) => self.shared.search(refresh).await.map(|()| changed),
+    /// Begins a search, unless the folder is as the last one left it.
+    fn begin_search(&mut self) {
+        let layout = &self.shared.layout;
+        let is_thorough = self.asked.search || !self.is_watching;
+        let changed = layout.check_in_place().and_then(|()| {
+            let found = layout::stat(layout.root(), "new").map_err(|error| layout.error("new", error))?;
+            Ok(story::system_time(found.st_mtime, found.st_mtime_nsec))
+        });
+        let begun = match changed {
+            Ok(changed) if self.searched == Some(changed) && !is_thorough => return,
+            Ok(changed) => Search::begin(layout).map(|search| UnderWay { search, changed, is_thorough }),
             Err(error) => Err(error),
         };
-        match searched {
-            Ok(changed) => {
-                let is_settled = SystemTime::now().duration_since(changed).is_ok_and(|age| age > Self::COARSE);
-                self.searched = is_settled.then_some(changed);
-                if !self.complaint.is_empty() && self.is_watching {
-                    self.complaint.clear();
-                    tracing::info!(event = "well", "new/ is watched and searched as it should be");
-                }
+        match begun {
+            Ok(begun) => {
+                self.shared.backlog().begin_search();
+                self.under_way = Some(begun);
             }
-            Err(error) => self.complain(error.to_string()),
+            Err(error) => self.about_searching.say(error.to_string()),
         }
     }
 
-    fn new_changed_at(&self) -> io::Result<SystemTime> {
-        let found = layout::stat(self.shared.layout.root(), "new").map_err(|e| self.shared.layout.error("new", e))?;
-        Ok(story::system_time(found.st_mtime, found.st_mtime_nsec))
+    /// Goes on with the search for as long as there is room for what it finds.
+    async fn search(&mut self) {
+        while let Some(under_way) = &mut self.under_way {
+            if Room::is_full(self.shared.backlog().ready_count()) {
+                return;
+            }
+            match under_way.search.bite(&self.shared.layout) {
+                Ok(found) if found.is_empty() => self.end_search(),
+                Ok(found) => self.shared.add_found(&under_way.search, found, under_way.is_thorough),
+                Err(error) => {
+                    self.under_way = None;
+                    self.about_searching.say(error.to_string());
+                }
+            }
+            self.shared.bell.ring();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn end_search(&mut self) {
+        self.shared.backlog().end_search();
+        self.about_searching.withdraw("new/ can be searched again");
+        if let Some(UnderWay { changed, .. }) = self.under_way.take() {
+            let is_settled = SystemTime::now().duration_since(changed).is_ok_and(|age| age > Self::COARSE);
+            self.searched = is_settled.then_some(changed);
+        }
     }
 
     /// Waits for something to do.
     async fn wait(&mut self) {
+        let shared = &self.shared;
+        let room = async {
+            match &self.under_way {
+                Some(_) => shared.room.wait(|| shared.backlog().ready_count()).await,
+                None => pending().await,
+            }
+        };
+        let time = async { if shared.options.watch { sleep_until(self.next_search).await } else { pending().await } };
         tokio::select! {
-            () = sleep_until(self.next_search) => {}
-            () = self.shared.wishes.news.notified() => {
+            () = room => {}
+            () = time => {}
+            () = shared.wishes.news.notified() => {
                 // A burst of wishes is one.
                 sleep(Duration::from_millis(5)).await;
             }
@@ -233,42 +285,31 @@ impl Upkeep {
 }
 
 impl Shared {
-    /// Reads through `new/`, no faster than messages are taken.
-    async fn search(&self, refresh: bool) -> io::Result<()> {
-        let mut search = Search::begin(&self.layout)?;
-        self.backlog().begin_search();
-        loop {
-            let found = search.bite(&self.layout)?;
-            if found.is_empty() {
-                break;
+    /// Adds what a search has found.
+    fn add_found(&self, search: &Search, found: Vec<Found>, is_thorough: bool) {
+        for file in found {
+            let is_known = self.backlog().see(file.key);
+            if let (false, Some(kind)) = (is_known, file.odd) {
+                self.set_odd(file.key, &file.name, kind);
+            } else if file.odd.is_none() && (!is_known || is_thorough) {
+                self.add(search, &file);
             }
-            for file in found {
-                let is_known = self.backlog().see(file.key);
-                if let (false, Some(kind)) = (is_known, file.odd) {
-                    self.set_odd(file.key, &file.name, kind);
-                } else if !is_known || refresh {
-                    self.add_found(&search, &file.name, file.key, file.came(&self.layout));
-                }
-            }
-            self.bell.ring();
-            self.room.wait(|| self.backlog().ready_count()).await;
         }
-        self.backlog().end_search();
-        Ok(())
     }
 
-    fn add_found(&self, search: &Search, name: &OsStr, key: Id, came: SystemTime) {
+    fn add(&self, search: &Search, file: &Found) {
+        let came = came(&self.layout, &file.name);
         if self.options.since.is_some_and(|since| came < since) {
             return;
         }
-        let due = search.due(&self.layout, key);
+        let due = search.due(&self.layout, file.key);
         let mut backlog = self.backlog();
         if let Some(due) = due {
-            backlog.reschedule(key, due);
+            backlog.reschedule(file.key, due);
         }
         match due {
-            Some(due) if due > SystemTime::now() => backlog.add_waiting(key, name, due),
-            _ => backlog.add_ready(key, name, came),
+            Some(due) if due > SystemTime::now() => backlog.add_waiting(file.key, &file.name, due),
+            _ => backlog.add_ready(file.key, &file.name, came),
         }
     }
 
@@ -280,6 +321,14 @@ impl Shared {
                 self.bell.ring();
             }
             Err(error) => tracing::warn!(event = "recovery_failed", reason = %error),
+        }
+    }
+
+    fn sweep(&self) {
+        match sweep::sweep(&self.layout, SystemTime::now()) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(event = "swept", stories = count, "removed stories of mail that is gone"),
+            Err(error) => tracing::warn!(event = "sweep_failed", reason = %error),
         }
     }
 }

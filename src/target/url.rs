@@ -33,7 +33,7 @@ const PIECE: usize = 64 * 1024;
 pub struct UrlConfig {
     /// Where to.
     pub url: Address,
-    /// The bound on one attempt as a whole.
+    /// The bound on one attempt, from connecting to the whole header of the answer.
     pub timeout: Duration,
     /// The bound on making a connection, TLS included.
     pub connect_timeout: Duration,
@@ -169,18 +169,13 @@ impl UrlTarget {
         current.0.clone()
     }
 
-    async fn post(&self, message: &Message) -> Outcome {
+    /// Sends the message and waits for the header of the answer.
+    async fn post(&self, message: &Message) -> reqwest::Result<Response> {
         let client = self.client();
-        let mut sent = client.execute(self.request(message)).await;
+        let sent = client.execute(self.request(message)).await;
         // A server may close an idle connection at the very moment that we use it. The id makes it
         // safe to send again, and it is still the same attempt.
-        if sent.as_ref().is_err_and(was_cut_off) {
-            sent = client.execute(self.request(message)).await;
-        }
-        match sent {
-            Ok(response) => judge(response).await,
-            Err(error) => self.failure(&error),
-        }
+        if sent.as_ref().is_err_and(was_cut_off) { client.execute(self.request(message)).await } else { sent }
     }
 
     fn request(&self, message: &Message) -> Request {
@@ -220,12 +215,16 @@ impl Target for UrlTarget {
     fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
         Box::pin(async {
             let limit = self.config.timeout;
-            timeout(limit, self.post(message)).await.unwrap_or_else(|_| Outcome::Retry {
-                blame: Blame::Unclear,
-                status: None,
-                reason: format!("no answer from {} within {}", self.config.url, humantime::format_duration(limit)),
-                after: None,
-            })
+            match timeout(limit, self.post(message)).await {
+                Ok(Ok(response)) => judge(response).await,
+                Ok(Err(error)) => self.failure(&error),
+                Err(_) => Outcome::Retry {
+                    blame: Blame::Unclear,
+                    status: None,
+                    reason: format!("no answer from {} within {}", self.config.url, humantime::format_duration(limit)),
+                    after: None,
+                },
+            }
         })
     }
 }
