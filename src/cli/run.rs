@@ -18,7 +18,7 @@ use tracing::Level;
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
     /// Configuration file
-    #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["maildir", "post"], required_unless_present_all = ["maildir", "post"])]
+    #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["maildir", "post"])]
     pub config: Option<PathBuf>,
     /// Maildir to take mail from; with --post, no configuration file is needed
     #[arg(long, value_name = "PATH", requires = "post")]
@@ -68,7 +68,10 @@ impl RunArgs {
             (None, Some(maildir), Some(url)) => {
                 Config::of_flags(maildir.clone(), url.clone(), self.concurrency.map(std::num::NonZero::get))
             }
-            _ => unreachable!("clap has seen to it that one of both is given"),
+            _ => {
+                complain("what to take mail from, and where to?\n  = try: --maildir PATH --post URL, or -c FILE");
+                return Err(Exit::Usage);
+            }
         };
         if let (Some(_), Some(concurrency)) = (&self.config, self.concurrency) {
             config.concurrency = concurrency.get();
@@ -76,7 +79,7 @@ impl RunArgs {
         }
         become_owner(&config.maildir).map_err(|error| {
             complain(format_args!("cannot work in {}: {error}", config.maildir.display()));
-            if error.kind() == std::io::ErrorKind::NotFound { Exit::Config } else { Exit::Disk }
+            Exit::Disk
         })?;
         Ok(config)
     }

@@ -288,8 +288,11 @@ impl Engine {
         let changed = gate.leave(pass, sign, now, (self.conditions.now)(), (self.conditions.dice)());
         let health = gate.health();
         drop(gate);
-        if changed {
+        if health == Health::Down {
+            // The next probe has its time now.
             self.queue.bell().set_timer();
+        }
+        if changed {
             log_health(destination, health);
         }
         health

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 1000;
 const STEPS: usize = 80;
 
 /// What must be true of one message.

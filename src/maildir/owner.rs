@@ -3,7 +3,8 @@
 //! What root makes in a Maildir its owner could neither lock nor remove. So a process that is root
 //! gives that up, for good, before it touches anything.
 
-use rustix::fs::{CWD, statat};
+use rustix::fs::{AtFlags, CWD, statat};
+use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::io;
@@ -18,7 +19,12 @@ pub fn become_owner(path: &Path) -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    let stat = statat(CWD, path, rustix::fs::AtFlags::empty())?;
+    let stat = match statat(CWD, path, AtFlags::empty()) {
+        Ok(stat) => stat,
+        // That there is nothing here, whoever opens it says better.
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     let (user, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     if user.is_root() {
         return Ok(());

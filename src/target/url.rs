@@ -16,10 +16,12 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
+use tower::util::MapRequestLayer;
 
 /// How much of an answer is read, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -139,7 +141,11 @@ pub struct UrlTarget {
     config: UrlConfig,
     tls: Option<rustls::ClientConfig>,
     client: Mutex<(Client, Instant)>,
+    connections: Connections,
 }
+
+/// How many connections were made.
+type Connections = Arc<AtomicU64>;
 
 impl UrlTarget {
     /// As many targets as there are lanes; they share what is costly to make.
@@ -151,8 +157,9 @@ impl UrlTarget {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = config.url.is_tls().then(tls_config).transpose()?;
         let lane = || -> anyhow::Result<Box<dyn Target>> {
-            let client = Mutex::new((build(config, tls.as_ref())?, Instant::now()));
-            Ok(Box::new(UrlTarget { config: config.clone(), tls: tls.clone(), client }))
+            let connections = Connections::default();
+            let client = Mutex::new((build(config, tls.as_ref(), &connections)?, Instant::now()));
+            Ok(Box::new(UrlTarget { config: config.clone(), tls: tls.clone(), client, connections }))
         };
         (0..lanes).map(|_| lane()).collect()
     }
@@ -161,7 +168,7 @@ impl UrlTarget {
     fn client(&self) -> Client {
         let mut current = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if current.1.elapsed() >= self.config.max_connection_age {
-            match build(&self.config, self.tls.as_ref()) {
+            match build(&self.config, self.tls.as_ref(), &self.connections) {
                 Ok(client) => *current = (client, Instant::now()),
                 Err(error) => tracing::warn!(event = "connections_kept", reason = %error),
             }
@@ -172,10 +179,15 @@ impl UrlTarget {
     /// Sends the message and waits for the header of the answer.
     async fn post(&self, message: &Message) -> reqwest::Result<Response> {
         let client = self.client();
+        let connections = self.connections.load(Ordering::Relaxed);
         let sent = client.execute(self.request(message)).await;
-        // A server may close an idle connection at the very moment that we use it. The id makes it
-        // safe to send again, and it is still the same attempt.
-        if sent.as_ref().is_err_and(was_cut_off) { client.execute(self.request(message)).await } else { sent }
+        let is_fresh = self.connections.load(Ordering::Relaxed) != connections;
+        // A server may close an idle connection at the very moment that we use it again. The id
+        // makes it safe to send once more, and it is still the same attempt.
+        if !is_fresh && sent.as_ref().is_err_and(was_cut_off) {
+            return client.execute(self.request(message)).await;
+        }
+        sent
     }
 
     fn request(&self, message: &Message) -> Request {
@@ -244,13 +256,19 @@ fn tls_config() -> anyhow::Result<rustls::ClientConfig> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn build(config: &UrlConfig, tls: Option<&rustls::ClientConfig>) -> reqwest::Result<Client> {
+fn build(config: &UrlConfig, tls: Option<&rustls::ClientConfig>, connections: &Connections) -> reqwest::Result<Client> {
+    let connections = Arc::clone(connections);
+    let count = MapRequestLayer::new(move |address| {
+        connections.fetch_add(1, Ordering::Relaxed);
+        address
+    });
     let mut builder = Client::builder()
         .user_agent(concat!("maildirq/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
         .http1_only()
+        .connector_layer(count)
         .tcp_nodelay(true)
         .connect_timeout(config.connect_timeout)
         .pool_idle_timeout(config.idle_timeout);
@@ -327,7 +345,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// Whether the connection was closed before any of an answer came.
+/// Whether the connection was closed before the header of an answer was complete.
 fn was_cut_off(error: &reqwest::Error) -> bool {
     if error.is_connect() || error.is_timeout() {
         return false;
