@@ -94,12 +94,25 @@ pub async fn run(engine: &Arc<Engine>, hands: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks for as many open files as the system allows: each message in hand takes two or three.
-pub fn raise_open_file_limit() {
+/// Asks for as many open files as the system allows. Returns how many messages may be in hand with
+/// them, at most `hands`.
+pub fn fit_into_open_files(hands: usize) -> usize {
+    /// What is open beside: watchers, lanes, folders, and something to spare.
+    const BESIDE: u64 = 64;
+    /// A message in hand: its file, its connection, and one more while either is made.
+    const EACH: u64 = 3;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current < maximum
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-    {
-        tracing::debug!(event = "open_file_limit", reason = %error);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let allowed = if raised.is_ok() { maximum } else { current };
+    let room = allowed.map_or(u64::MAX, |files| files.saturating_sub(BESIDE) / EACH);
+    let fitting = hands.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1);
+    if fitting < hands {
+        tracing::warn!(
+            event = "hampered",
+            asked = hands,
+            concurrency = fitting,
+            "the limit on open files allows no more; raise it (ulimit -n, LimitNOFILE=)"
+        );
     }
+    fitting
 }

@@ -2,11 +2,10 @@
 
 use super::signals::Signals;
 use super::{Exit, complain, say};
-use crate::config::{Config, parse_duration};
+use crate::config::{Address, Config, parse_duration};
 use crate::engine::{Engine, Report, Stop};
 use crate::logging::{self, Format};
 use crate::maildir::{OpenError, Waiting, become_owner, survey};
-use crate::target::Address;
 use crate::wire::{self, Plan};
 use std::future::Future;
 use std::path::PathBuf;
@@ -106,7 +105,7 @@ pub fn run<F>(config: &Config, plan: Plan, beside: impl FnOnce(Arc<Engine>) -> F
 where
     F: Future<Output = ()>,
 {
-    wire::raise_open_file_limit();
+    let config = &Config { concurrency: wire::fit_into_open_files(config.concurrency), ..config.clone() };
     let layout = wire::open(config).map_err(|error| {
         complain(&error);
         Exit::from(&error)

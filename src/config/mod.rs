@@ -4,7 +4,7 @@ mod units;
 
 use crate::engine::{BreakerPolicy, RetryPolicy};
 use crate::maildir::Keep;
-use crate::target::{Address, UrlConfig};
+use crate::target::UrlConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io;
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use units::{Size, Span};
 
+pub use crate::target::Address;
 pub use units::{parse_duration, parse_size};
 
 /// How many messages are worked on at a time, unless told otherwise.

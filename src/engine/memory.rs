@@ -137,8 +137,10 @@ impl Queue for MemoryQueue {
         for stored in state.messages.values() {
             match stored.place {
                 Place::Ready => outlook.ready = true,
-                Place::Waiting(due) if due <= by => outlook.ready = true,
-                Place::Waiting(due) => outlook.next_due = Some(outlook.next_due.map_or(due, |next| next.min(due))),
+                Place::Waiting(due) => {
+                    outlook.ready |= due <= by;
+                    outlook.next_due = Some(outlook.next_due.map_or(due, |next| next.min(due)));
+                }
                 Place::Parked(_) => outlook.parked += 1,
                 Place::Held | Place::Dead(_) => {}
             }

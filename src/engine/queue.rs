@@ -41,7 +41,7 @@ pub struct Outlook {
     pub searching: bool,
     /// How many messages wait until their target takes mail again.
     pub parked: usize,
-    /// When the first of the messages that wait for a later time is due.
+    /// When the first of the messages that wait for a time is, or was, due.
     pub next_due: Option<SystemTime>,
     /// How many messages the queue itself has set aside as dead, since it was opened.
     pub buried: u64,

@@ -69,6 +69,7 @@ pub struct Engine {
     conditions: Conditions,
     began: SystemTime,
     in_hand: AtomicUsize,
+    listening: AtomicUsize,
     over: AtomicBool,
     tally: Tally,
     trouble: Mutex<Trouble>,
@@ -111,6 +112,7 @@ impl Engine {
             began: (conditions.now)(),
             conditions,
             in_hand: AtomicUsize::new(0),
+            listening: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             tally: Tally::default(),
             trouble: Mutex::default(),
@@ -182,10 +184,16 @@ impl Engine {
                     return;
                 }
             }
+            self.listening.fetch_add(1, Ordering::AcqRel);
+            // While all hands were busy there was no alarm.
+            if self.next_alarm().is_some() {
+                self.queue.bell().set_timer();
+            }
             tokio::select! {
                 () = heard => {}
                 () = stop.changed() => {}
             }
+            self.listening.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
@@ -323,7 +331,11 @@ impl Engine {
         }
     }
 
+    /// How long until a hand that has nothing to do should look again, if there is one.
     fn next_alarm(&self) -> Option<Duration> {
+        if self.listening.load(Ordering::Acquire) == 0 {
+            return None;
+        }
         let now = Instant::now();
         if let Some(until) = self.trouble().until {
             return Some(until.saturating_duration_since(now));

@@ -186,6 +186,15 @@ impl Backlog {
         }
     }
 
+    /// Makes all that was found busy due: who held it may be gone.
+    pub(super) fn wake_busy(&mut self, now: SystemTime) {
+        let is_busy = |entry: &Entry| entry.patience > 0 && matches!(entry.place, Place::Waiting(_));
+        let busy: Vec<_> = self.entries.iter().filter(|(_, entry)| is_busy(entry)).map(|(key, _)| *key).collect();
+        for key in busy {
+            self.release(key, now);
+        }
+    }
+
     /// Begins a search of the folder.
     pub(super) fn begin_search(&mut self) {
         self.search = self.search.wrapping_add(1);
@@ -314,6 +323,17 @@ mod tests {
         assert_eq!(take(&mut backlog, 99), Some("3".into()));
         assert_eq!(take(&mut backlog, 99), Some("5".into()));
         assert_eq!(take(&mut backlog, 99), None);
+    }
+
+    #[test]
+    fn what_was_busy_can_be_woken() {
+        let mut backlog = three();
+        while take(&mut backlog, 99).is_some() {}
+        backlog.wait_patiently(key(1), at(500), 4);
+        backlog.wait(key(2), at(500));
+        backlog.wake_busy(at(100));
+        assert_eq!(take(&mut backlog, 100), Some("1".into()));
+        assert_eq!(take(&mut backlog, 100), None);
     }
 
     #[test]

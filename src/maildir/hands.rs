@@ -6,8 +6,8 @@
 
 use super::layout::{HANDS, Layout};
 use crate::engine::Id;
-use fs2::FileExt as _;
-use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, openat, renameat, unlinkat};
+use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -125,7 +125,7 @@ impl Hands {
         let file = File::from(openat(layout.root(), &*draft, flags, Mode::RUSR | Mode::WUSR)?);
         let length = (slots.max(1) * SLOT) as u64;
         let made = fs2::FileExt::try_lock_exclusive(&file)
-            .and_then(|()| file.allocate(length))
+            .and_then(|()| allocate(&file, length))
             // Space alone is not enough: on a full disk even unwritten blocks may not turn written.
             .and_then(|()| file.write_all_at(&vec![0; slots.max(1) * SLOT], 0))
             .and_then(|()| Ok(renameat(layout.root(), &*draft, layout.root(), format!("{HANDS}/{name}"))?));
@@ -192,6 +192,14 @@ impl Hands {
         if let Err(error) = unlinkat(layout.root(), format!("{HANDS}/{}", self.name), AtFlags::empty()) {
             tracing::debug!(event = "hands_not_removed", reason = %error);
         }
+    }
+}
+
+/// Takes the space now. Where a file system does not know how, writing does it as well.
+fn allocate(file: &File, length: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), 0, length) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

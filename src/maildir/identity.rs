@@ -45,14 +45,15 @@ fn make(root: &OwnedFd) -> io::Result<()> {
     let draft = format!("{ID_FILE}.{}", data_encoding::HEXLOWER.encode(&queue[..6]));
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let mut file = File::from(openat(root, &*draft, flags, Mode::RUSR | Mode::WUSR)?);
-    writeln!(file, "{FORMAT}{}", data_encoding::HEXLOWER.encode(&queue))?;
-    file.sync_all()?;
-    let linked = match linkat(root, &*draft, root, ID_FILE, AtFlags::empty()) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(error) => Err(error),
-    };
-    unlinkat(root, &*draft, AtFlags::empty())?;
+    let linked = writeln!(file, "{FORMAT}{}", data_encoding::HEXLOWER.encode(&queue))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| match linkat(root, &*draft, root, ID_FILE, AtFlags::empty()) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        });
+    let removed = unlinkat(root, &*draft, AtFlags::empty());
     linked?;
+    removed?;
     fsync(openat(root, OURS, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
     Ok(())
 }

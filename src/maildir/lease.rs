@@ -6,7 +6,7 @@ use super::hands::Slot;
 use super::layout::{DEAD, DONE, Keep, Layout, PAUSED};
 use super::names::{shown, unique_name};
 use super::queue::Shared;
-use super::story::{self, Event, Line};
+use super::story::{self, Event, Line, is_full};
 use super::sync::Changed;
 use crate::engine::{BoxFuture, Id, Lease, Note, Settlement};
 use rustix::fs::{Access, AtFlags, RenameFlags, accessat, renameat_with, unlinkat};
@@ -111,10 +111,18 @@ impl MaildirLease {
         crash::point("before the death is told")?;
         let at = note.at;
         let line = Line { ctime: Some(locked.ctime), charged: true, ..self.line(locked, Event::Dead, note) };
-        let story = story::append(self.layout().root(), locked.id, line, at)
-            .map_err(|error| self.layout().error(story::path(locked.id), error))?;
-        crash::point("after the death is told")?;
-        story.sync_data()?;
+        match story::append(self.layout().root(), locked.id, line, at) {
+            Ok(story) => {
+                crash::point("after the death is told")?;
+                story.sync_data()?;
+            }
+            // A move needs no room. That it is dead, the folder says; why, only the log.
+            Err(error) if is_full(&error) => {
+                let reason = self.layout().error(story::path(locked.id), error);
+                tracing::warn!(event = "death_not_written", id = %locked.id, %reason, "why it is dead stands in this log only");
+            }
+            Err(error) => return Err(self.layout().error(story::path(locked.id), error)),
+        }
         self.move_to_dead(locked)
     }
 

@@ -205,7 +205,7 @@ impl MaildirQueue {
         let layout = Arc::new(layout);
         let hands = match Hands::make(&layout, options.hands) {
             Ok(hands) => Some(hands),
-            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            Err(error) if story::is_full(&error) => {
                 tracing::warn!(event = "hampered", reason = %layout.error("maildirq/hands", error), "goes on without counting crashes");
                 None
             }

@@ -185,11 +185,14 @@ pub(super) fn append(root: impl AsFd, id: Id, mut line: Line, due: SystemTime) -
     let written = file.write_all(&text);
     futimens(&file, &Timestamps { last_access: timespec(due), last_modification: timespec(due) })?;
     match written {
-        Err(error) if error.kind() != io::ErrorKind::StorageFull && error.kind() != io::ErrorKind::QuotaExceeded => {
-            Err(error)
-        }
+        Err(error) if !is_full(&error) => Err(error),
         _ => Ok(file),
     }
+}
+
+/// Whether the disk has no room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn open_for_append(root: impl AsFd, id: Id) -> Result<OwnedFd, Errno> {

@@ -314,6 +314,8 @@ impl Shared {
     }
 
     fn recover(&self) {
+        // Whoever closed its hands has given back what it held.
+        self.backlog().wake_busy(SystemTime::now());
         match recover::recover(&self.layout, self.hands.as_ref().map(Hands::name)) {
             Ok(0) => {}
             Ok(count) => {

@@ -35,8 +35,9 @@ impl Watch {
         // IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE; a rename into the folder is only passed on
         // where the mask has MODIFY_NAME, too.
         let arrive = EventKindMask::CREATE | EventKindMask::MODIFY_NAME | EventKindMask::ACCESS_CLOSE;
-        let change =
-            EventKindMask::CREATE | EventKindMask::REMOVE | EventKindMask::MODIFY_NAME | EventKindMask::MODIFY_META;
+        // A person's `touch` of a story is IN_ATTRIB, their `touch -m` IN_MODIFY.
+        let touch = EventKindMask::MODIFY_META | EventKindMask::MODIFY_DATA;
+        let change = EventKindMask::CREATE | EventKindMask::REMOVE | EventKindMask::MODIFY_NAME | touch;
         let root = shared.layout.path().to_owned();
         let mut watch =
             Watch { arrivals: watcher(shared, arrive)?, changes: watcher(shared, change)?, root, watched: None };

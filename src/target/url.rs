@@ -6,7 +6,7 @@ use crate::engine::{Blame, Body, BoxFuture, Message, Outcome, Target};
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, Proxy, Request, Response, Url};
+use reqwest::{Client, Proxy, Request, Response, Url};
 use serde::Deserialize;
 use std::error::Error;
 use std::fmt;
@@ -140,6 +140,8 @@ impl<'de> Deserialize<'de> for Address {
 pub struct UrlTarget {
     config: UrlConfig,
     tls: Option<rustls::ClientConfig>,
+    /// The request that every message is sent by.
+    template: Request,
     client: Mutex<(Client, Instant)>,
     connections: Connections,
 }
@@ -158,8 +160,12 @@ impl UrlTarget {
         let tls = config.url.is_tls().then(tls_config).transpose()?;
         let lane = || -> anyhow::Result<Box<dyn Target>> {
             let connections = Connections::default();
-            let client = Mutex::new((build(config, tls.as_ref(), &connections)?, Instant::now()));
-            Ok(Box::new(UrlTarget { config: config.clone(), tls: tls.clone(), client, connections }))
+            let client = build(config, tls.as_ref(), &connections)?;
+            // What the URL says of user and password goes into a header here.
+            let mut template = client.post(config.url.url.clone()).build()?;
+            template.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("message/rfc822"));
+            let client = Mutex::new((client, Instant::now()));
+            Ok(Box::new(UrlTarget { config: config.clone(), tls: tls.clone(), template, client, connections }))
         };
         (0..lanes).map(|_| lane()).collect()
     }
@@ -191,10 +197,9 @@ impl UrlTarget {
     }
 
     fn request(&self, message: &Message) -> Request {
-        let mut request = Request::new(Method::POST, self.config.url.url.clone());
+        let mut request = self.template.try_clone().expect("it has no body that could only be read once");
         let id = HeaderValue::from_str(&message.id.to_string()).expect("base32 is fit for a header");
         let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("message/rfc822"));
         headers.insert(HeaderName::from_static("idempotency-key"), id.clone());
         headers.insert(HeaderName::from_static("webhook-id"), id);
         headers.insert(HeaderName::from_static("maildirq-attempt"), message.attempt().into());
@@ -210,7 +215,9 @@ impl UrlTarget {
     fn failure(&self, error: &reqwest::Error) -> Outcome {
         let root = causes(error).last().map(ToString::to_string).unwrap_or_default();
         let root = printable(root.as_bytes());
-        let (blame, reason) = if causes(error).any(<dyn Error>::is::<BodyError>) {
+        let is_ours =
+            |cause: &(dyn Error + 'static)| cause.is::<BodyError>() || cause.downcast_ref().is_some_and(is_shortage);
+        let (blame, reason) = if causes(error).any(is_ours) {
             (Blame::Ourselves, root)
         } else if error.is_connect() {
             (Blame::Endpoint, format!("cannot connect to {}: {root}", self.config.url))
@@ -339,6 +346,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// Whether this machine has run out of something, which says nothing of the endpoint.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

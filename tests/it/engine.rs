@@ -1,0 +1,249 @@
+//! The loop, over the queue in memory and targets that do as they are told.
+
+use maildirq::engine::{
+    Blame, BoxFuture, BreakerPolicy, Conditions, Destination, Engine, MemoryQueue, Message, Outcome, Report,
+    RetryPolicy, Routes, Stop, Target, Until,
+};
+use std::future::{pending, ready};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A target that is a function, and what it was given.
+#[derive(Clone)]
+struct Scripted {
+    script: Arc<dyn Fn(&str, usize) -> BoxFuture<'static, Outcome> + Send + Sync>,
+    given: Arc<Mutex<Vec<String>>>,
+    at_once: Arc<AtomicUsize>,
+    most_at_once: Arc<AtomicUsize>,
+}
+
+impl Scripted {
+    /// `script` gets a message's text, and how many attempts there were before.
+    fn new(script: impl Fn(&str, usize) -> BoxFuture<'static, Outcome> + Send + Sync + 'static) -> Self {
+        Scripted {
+            script: Arc::new(script),
+            given: Arc::default(),
+            at_once: Arc::default(),
+            most_at_once: Arc::default(),
+        }
+    }
+
+    fn taking_all() -> Self {
+        Scripted::new(|_, _| at_once(Outcome::Done { status: None }))
+    }
+
+    fn given(&self) -> Vec<String> {
+        self.given.lock().unwrap().clone()
+    }
+}
+
+impl Target for Scripted {
+    fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
+        let text = text(message);
+        let before = {
+            let mut given = self.given.lock().unwrap();
+            given.push(text.clone());
+            given.len() - 1
+        };
+        Box::pin(async move {
+            let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most_at_once.fetch_max(now, Ordering::SeqCst);
+            let outcome = (self.script)(&text, before).await;
+            self.at_once.fetch_sub(1, Ordering::SeqCst);
+            outcome
+        })
+    }
+}
+
+fn text(message: &Message) -> String {
+    let maildirq::engine::Body::Whole(bytes) = &message.body else { panic!("a queue in memory has it all in memory") };
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn at_once(outcome: Outcome) -> BoxFuture<'static, Outcome> {
+    Box::pin(ready(outcome))
+}
+
+fn failed(blame: Blame) -> Outcome {
+    Outcome::Retry { blame, status: None, reason: "no".into(), after: None }
+}
+
+fn destination(name: &str, target: &Scripted, limit: usize) -> Destination {
+    let quick = RetryPolicy {
+        min_delay: Duration::from_millis(20),
+        max_delay: Duration::from_millis(20),
+        ..RetryPolicy::default()
+    };
+    let breaker = BreakerPolicy { after: 3, probe: Duration::from_millis(40) };
+    Destination::new(name, vec![Box::new(target.clone())], limit, quick, breaker)
+}
+
+fn engine(queue: &MemoryQueue, routes: Routes, until: Until) -> (Engine, maildirq::engine::StopHandle) {
+    let (handle, stop) = Stop::new();
+    (Engine::new(Box::new(queue.clone()), routes, until, stop, Conditions::default()), handle)
+}
+
+fn one(queue: &MemoryQueue, target: &Scripted, until: Until) -> Engine {
+    engine(queue, Routes::all_to(destination("app", target, 4)), until).0
+}
+
+fn filled(count: usize) -> MemoryQueue {
+    let queue = MemoryQueue::default();
+    for number in 0..count {
+        queue.push(number.to_string());
+    }
+    queue
+}
+
+#[tokio::test]
+async fn a_drain_takes_all_that_is_there_and_ends() {
+    let (queue, app) = (filled(100), Scripted::taking_all());
+    let report = one(&queue, &app, Until::Drained).run(8).await.unwrap();
+    assert_eq!(report, Report { done: 100, failed: 0, dead: 0 });
+    assert_eq!((app.given().len(), queue.waiting().len()), (100, 0));
+}
+
+#[tokio::test]
+async fn an_empty_queue_is_drained_at_once() {
+    let report = one(&filled(0), &Scripted::taking_all(), Until::Drained).run(8).await.unwrap();
+    assert_eq!(report, Report::default());
+}
+
+#[tokio::test]
+async fn a_drain_tries_each_message_once_however_soon_it_is_due_again() {
+    let (queue, app) = (filled(10), Scripted::new(|_, _| at_once(failed(Blame::Message))));
+    let report = one(&queue, &app, Until::Drained).run(4).await.unwrap();
+    assert_eq!((report.failed, app.given().len(), queue.waiting().len()), (10, 10, 10));
+}
+
+#[tokio::test]
+async fn until_settled_it_waits_for_retries() {
+    let app = Scripted::new(|_, before| {
+        at_once(if before < 15 { failed(Blame::Message) } else { Outcome::Done { status: None } })
+    });
+    let queue = filled(5);
+    let report = one(&queue, &app, Until::Settled).run(4).await.unwrap();
+    assert_eq!((report.done, report.failed, queue.waiting().len()), (5, 15, 0));
+}
+
+#[tokio::test]
+async fn what_a_target_refuses_is_dead_and_no_other_is() {
+    let app = Scripted::new(|text, _| {
+        at_once(if text == "3" {
+            Outcome::Reject { status: Some(422), reason: "unwanted".into() }
+        } else {
+            Outcome::Done { status: None }
+        })
+    });
+    let queue = filled(5);
+    let report = one(&queue, &app, Until::Drained).run(2).await.unwrap();
+    assert_eq!((report.done, report.dead), (4, 1));
+    assert_eq!(queue.dead().into_iter().map(|(_, reason)| reason).collect::<Vec<_>>(), ["unwanted"]);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_target_is_a_failure_of_ours() {
+    let app = Scripted::new(|text, before| {
+        if text == "0" && before == 0 { panic!("a bug") } else { at_once(Outcome::Done { status: None }) }
+    });
+    let queue = filled(3);
+    let report = one(&queue, &app, Until::Settled).run(1).await.unwrap();
+    assert_eq!((report.done, report.failed), (3, 1));
+}
+
+#[tokio::test]
+async fn a_watch_takes_what_comes_later() {
+    let (queue, app) = (filled(1), Scripted::taking_all());
+    let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &app, 4)), Until::Stopped);
+    let later = async {
+        for number in 1..=3 {
+            while app.given().len() < number {
+                tokio::task::yield_now().await;
+            }
+            queue.push("later");
+        }
+        while !queue.waiting().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stop.finish();
+    };
+    let (report, ()) = tokio::join!(engine.run(2), later);
+    assert_eq!(report.unwrap().done, 4);
+}
+
+#[tokio::test]
+async fn a_target_that_hangs_delays_no_mail_for_another() {
+    let (stuck, quick) = (Scripted::new(|_, _| Box::pin(pending())), Scripted::taking_all());
+    let queue = MemoryQueue::default();
+    for number in 0..1000 {
+        queue.push(format!("{} {number}", if number % 2 == 0 { "stuck" } else { "quick" }));
+    }
+    let destinations = vec![destination("stuck", &stuck, 2), destination("quick", &quick, 4)];
+    let routes = Routes::new(destinations, |message| usize::from(text(message).starts_with("quick")));
+    let (engine, stop) = engine(&queue, routes, Until::Stopped);
+    let all_quick = async {
+        while quick.given().len() < 500 {
+            tokio::task::yield_now().await;
+        }
+        stop.now();
+    };
+    let (report, ()) = tokio::join!(engine.run(8), all_quick);
+    assert_eq!(report.unwrap().done, 500);
+    assert_eq!(stuck.most_at_once.load(Ordering::SeqCst), 2, "and it gets no more than its share");
+    assert_eq!(queue.waiting().len(), 500);
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_cut_off_was_none() {
+    let (queue, app) = (filled(3), Scripted::new(|_, _| Box::pin(pending())));
+    let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &app, 4)), Until::Stopped);
+    let begun = async {
+        while app.given().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        stop.now();
+    };
+    let (report, ()) = tokio::join!(engine.run(3), begun);
+    assert_eq!(report.unwrap(), Report::default());
+    assert!(queue.waiting().iter().all(|&id| queue.history(id).unwrap().tries == 0));
+}
+
+#[tokio::test]
+async fn a_target_that_is_down_costs_no_attempts_and_comes_back_in_steps() {
+    let app = Scripted::new(|_, before| {
+        at_once(if before < 6 { failed(Blame::Endpoint) } else { Outcome::Done { status: None } })
+    });
+    let queue = filled(50);
+    let report = one(&queue, &app, Until::Settled).run(4).await.unwrap();
+    assert_eq!((report.done, report.dead, queue.waiting().len()), (50, 0, 0));
+    assert_eq!(app.given().len(), 56, "three failures, three probes, and then each message once");
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_no_target_that_is_down() {
+    let (queue, app) = (filled(50), Scripted::new(|_, _| at_once(failed(Blame::Endpoint))));
+    let report = one(&queue, &app, Until::Drained).run(1).await.unwrap();
+    assert_eq!((report.done, app.given().len(), queue.waiting().len()), (0, 3, 50));
+}
+
+#[tokio::test]
+async fn a_quiet_engine_claims_nothing_until_it_is_resumed() {
+    let (queue, app) = (filled(0), Scripted::taking_all());
+    let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &app, 4)), Until::Stopped);
+    let told = async {
+        stop.quiet();
+        queue.push("mail");
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(app.given().len(), 0);
+        stop.resume();
+        while app.given().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stop.finish();
+    };
+    let (report, ()) = tokio::join!(engine.run(2), told);
+    assert_eq!(report.unwrap().done, 1);
+}
