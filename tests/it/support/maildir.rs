@@ -1,7 +1,7 @@
 //! A Maildir of its own for each test, and the ways in which mail servers put mail into one.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, File, FileTimes};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -100,6 +100,15 @@ impl Maildir {
 
     fn sync_new(&self) {
         File::open(self.new_folder()).and_then(|folder| folder.sync_all()).unwrap();
+    }
+}
+
+/// Meddling.
+impl Maildir {
+    /// As `touch` on its story: the message is due then.
+    pub fn set_due(&self, id: &str, due: SystemTime) {
+        let story = File::options().write(true).open(self.stories_folder().join(id)).unwrap();
+        story.set_times(FileTimes::new().set_accessed(due).set_modified(due)).unwrap();
     }
 }
 

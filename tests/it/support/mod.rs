@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_imports, reason = "a language may have words that no test uses today")]
 
+pub mod ambush;
 pub mod app;
 pub mod books;
 pub mod delivery;
@@ -14,6 +15,7 @@ pub mod http;
 pub mod launch;
 pub mod ledger;
 pub mod maildir;
+pub mod mda;
 pub mod postfix;
 pub mod process;
 pub mod rude;
@@ -27,6 +29,7 @@ pub use http::{Answer, Request};
 pub use launch::Launch;
 pub use ledger::Ledger;
 pub use maildir::Maildir;
+pub use mda::Mda;
 pub use process::{Exit, Maildirq};
 pub use rude::{Rude, Rudeness};
 pub use verdict::{Allowed, Fault, Verdict};
