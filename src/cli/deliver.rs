@@ -21,9 +21,9 @@ use std::path::PathBuf;
 /// --max-size. Never anything else. The first line of output begins with an enhanced
 /// status code (RFC 3463), as Postfix wants it.
 ///
-/// Example: `maildirq deliver -f "$SENDER" -r "$RECIPIENT" /var/lib/maildirq/support`
+/// Example: maildirq deliver -f "$SENDER" -r "$RECIPIENT" /var/lib/maildirq/support
 #[derive(Clone, Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, override_usage = "maildirq deliver [-f SENDER] [-r RECIPIENT] [--max-size SIZE] PATH")]
 pub struct Args {
     /// Envelope sender; adds Return-Path where the message has none
     #[arg(short = 'f', value_name = "SENDER", allow_hyphen_values = true)]

@@ -22,9 +22,9 @@ use tracing::{Level, info};
 /// Exit code: 0 nothing is left · 75 something waits · 1 something went dead in this
 /// run · 78 configuration · 130, 143 interrupted.
 ///
-/// Example: `maildirq drain --maildir ~/Maildir --post http://127.0.0.1:3000/inbound`
+/// Example: maildirq drain -c /etc/maildirq/maildirq.toml --wait-retries
 #[derive(Clone, Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, override_usage = "maildirq drain (-c FILE | --maildir PATH --post URL) [OPTIONS]")]
 pub struct Args {
     #[command(flatten)]
     run: RunArgs,

@@ -22,7 +22,7 @@ pub struct RunArgs {
     /// Maildir to take mail from; with --post, no configuration file is needed
     #[arg(long, value_name = "PATH", requires = "post")]
     pub maildir: Option<PathBuf>,
-    /// Where each message is sent by POST: `http://`, `https://` or `unix:/SOCKET:/PATH`
+    /// Where each message is sent by POST (an http, https or unix URL)
     #[arg(long, value_name = "URL", requires = "maildir")]
     pub post: Option<Address>,
     /// How many messages are worked on at a time [default: 8]

@@ -10,9 +10,9 @@ use tracing::{Level, info};
 
 /// Process mail as it arrives (the daemon)
 ///
-/// Example: `maildirq watch --maildir ~/Maildir --post http://127.0.0.1:3000/inbound`
+/// Example: maildirq watch -c /etc/maildirq/maildirq.toml
 #[derive(Clone, Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, override_usage = "maildirq watch (-c FILE | --maildir PATH --post URL) [OPTIONS]")]
 pub struct Args {
     #[command(flatten)]
     run: RunArgs,

@@ -34,7 +34,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A tour in a few seconds: mail, an app that fails, a kill -9, and nothing lost
 ///
-/// Example: `maildirq demo`
+/// Example: maildirq demo
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

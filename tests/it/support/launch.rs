@@ -11,7 +11,8 @@ use tempfile::TempDir;
 
 use super::process::Maildirq;
 
-fn binary() -> &'static str {
+/// The program under test.
+pub fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_maildirq")
 }
 
