@@ -62,7 +62,9 @@ impl Corpus {
              Content-Type: multipart/mixed; boundary=part\n\n--part\n\n",
         )?;
         let length = 1000.0 - 4700.0 * (1.0 - random.f64()).ln(); // exponentially distributed
-        self.cut(&mut random, length.min(48_000.0) as usize, out);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between 1,000 and 48,000")]
+        let length = length.min(48_000.0) as usize;
+        self.cut(&mut random, length, out);
         if random.u8(..20) == 0 {
             out.extend_from_slice(b"\n--part\nContent-Disposition: attachment\n\n");
             self.cut(&mut random, ATTACHMENT, out);

@@ -20,7 +20,7 @@ pub fn ceiling(new: &Path, address: &str, connections: usize) -> Result<()> {
         for name in names {
             let mut file = File::open(name)?;
             file.try_lock()?; // flock(2)
-            let length = file.metadata()?.len() as usize;
+            let length = usize::try_from(file.metadata()?.len())?;
             file.read_exact(&mut body[..length])?;
             post(&mut stream, address, &body[..length])?;
             fs::remove_file(name)?;

@@ -26,6 +26,7 @@ struct Entry {
     name: Box<OsStr>,
     place: Place,
     patience: u8,
+    held_elsewhere: bool,
     seen: u32,
 }
 
@@ -47,7 +48,7 @@ pub(super) struct Candidate {
     pub key: Id,
     /// Its file name.
     pub name: OsString,
-    /// How often it was found busy in a row.
+    /// How often it could not be taken, in a row.
     pub patience: u8,
 }
 
@@ -78,7 +79,7 @@ impl Backlog {
         let mut is_new = false;
         self.entries.entry(key).or_insert_with(|| {
             is_new = true;
-            Entry { name: name.into(), place, patience: 0, seen: search }
+            Entry { name: name.into(), place, patience: 0, held_elsewhere: false, seen: search }
         });
         is_new
     }
@@ -146,7 +147,15 @@ impl Backlog {
         self.wait_patiently(key, due, 0);
     }
 
-    /// As [`Backlog::wait`], for a message that was found busy for the `patience`th time.
+    /// As [`Backlog::wait_patiently`], for a message that another process has.
+    pub(super) fn wait_for_others(&mut self, key: Id, due: SystemTime, patience: u8) {
+        self.wait_patiently(key, due, patience);
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.held_elsewhere = true;
+        }
+    }
+
+    /// As [`Backlog::wait`], for a message that could not be taken for the `patience`th time.
     pub(super) fn wait_patiently(&mut self, key: Id, due: SystemTime, patience: u8) {
         if self.set(key, Place::Waiting(due), patience) {
             self.waiting.push(Reverse((due, key)));
@@ -167,7 +176,8 @@ impl Backlog {
     }
 
     fn set(&mut self, key: Id, place: Place, patience: u8) -> bool {
-        self.entries.get_mut(&key).map(|entry| (entry.place, entry.patience) = (place, patience)).is_some()
+        let found = self.entries.get_mut(&key);
+        found.map(|entry| (entry.place, entry.patience, entry.held_elsewhere) = (place, patience, false)).is_some()
     }
 
     /// Forgets a message that is gone.
@@ -186,9 +196,9 @@ impl Backlog {
         }
     }
 
-    /// Makes all that was found busy due: who held it may be gone.
-    pub(super) fn wake_busy(&mut self, now: SystemTime) {
-        let is_busy = |entry: &Entry| entry.patience > 0 && matches!(entry.place, Place::Waiting(_));
+    /// Makes all that others had due: they may be gone.
+    pub(super) fn wake_held_elsewhere(&mut self, now: SystemTime) {
+        let is_busy = |entry: &Entry| entry.held_elsewhere && matches!(entry.place, Place::Waiting(_));
         let busy: Vec<_> = self.entries.iter().filter(|(_, entry)| is_busy(entry)).map(|(key, _)| *key).collect();
         for key in busy {
             self.release(key, now);
@@ -326,12 +336,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_busy_can_be_woken() {
+    fn what_others_had_can_be_woken() {
         let mut backlog = three();
         while take(&mut backlog, 99).is_some() {}
-        backlog.wait_patiently(key(1), at(500), 4);
-        backlog.wait(key(2), at(500));
-        backlog.wake_busy(at(100));
+        backlog.wait_for_others(key(1), at(500), 4);
+        backlog.wait_patiently(key(2), at(500), 4);
+        backlog.wake_held_elsewhere(at(100));
         assert_eq!(take(&mut backlog, 100), Some("1".into()));
         assert_eq!(take(&mut backlog, 100), None);
     }

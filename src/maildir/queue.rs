@@ -170,7 +170,7 @@ impl Shared {
             Refused::Writing => self.backlog().wait(key, now + Self::WRITING),
             Refused::Busy => {
                 let wait = Self::BUSY.0 * (1 << patience.min(8));
-                self.backlog().wait_patiently(key, now + wait.min(Self::BUSY.1), later);
+                self.backlog().wait_for_others(key, now + wait.min(Self::BUSY.1), later);
             }
             Refused::Odd(kind) => self.set_odd(key, &name, kind),
             Refused::Unreadable(error) => {

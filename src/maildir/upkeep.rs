@@ -173,6 +173,10 @@ impl Upkeep {
         if self.asked.recover || is_due {
             self.shared.recover();
         }
+        if self.asked.recover {
+            // Whoever closed its hands has given back what it held.
+            self.shared.backlog().wake_held_elsewhere(SystemTime::now());
+        }
         if is_due && let Err(error) = self.shared.remove_leftovers() {
             tracing::error!(event = "not_removed", reason = %error);
         }
@@ -314,8 +318,6 @@ impl Shared {
     }
 
     fn recover(&self) {
-        // Whoever closed its hands has given back what it held.
-        self.backlog().wake_busy(SystemTime::now());
         match recover::recover(&self.layout, self.hands.as_ref().map(Hands::name)) {
             Ok(0) => {}
             Ok(count) => {

@@ -14,8 +14,11 @@ struct Bench {
     put: Box<dyn Fn(&str)>,
     pause: Box<dyn Fn(&str, bool)>,
     waiting: Box<dyn Fn() -> usize>,
-    dead: Box<dyn Fn() -> Vec<String>>,
+    dead: Box<Reasons>,
 }
+
+/// Why each of the dead is dead.
+type Reasons = dyn Fn() -> Vec<String>;
 
 fn in_memory() -> Bench {
     let queue = MemoryQueue::default();

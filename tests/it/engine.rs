@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// What a target makes of a message's text, and of how many attempts there were before.
+type Script = dyn Fn(&str, usize) -> BoxFuture<'static, Outcome> + Send + Sync;
+
 /// A target that is a function, and what it was given.
 #[derive(Clone)]
 struct Scripted {
-    script: Arc<dyn Fn(&str, usize) -> BoxFuture<'static, Outcome> + Send + Sync>,
+    script: Arc<Script>,
     given: Arc<Mutex<Vec<String>>>,
     at_once: Arc<AtomicUsize>,
     most_at_once: Arc<AtomicUsize>,
