@@ -1,12 +1,21 @@
 //! Everything from outside: the library by its public face, the program by its command line.
 //! `support` is the language that the tests are written in.
 
+mod answers;
 mod conformance;
+mod connections;
 mod deliver;
+mod drain;
 mod engine;
 mod kills;
 mod layering;
 mod mta;
+mod outage;
+mod poison;
 mod race;
+mod requests;
+mod retries;
+mod servers;
 mod stopping;
 mod support;
+mod tls;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::delivery::Delivery;
 use super::http::{Answer, Request};
 use super::server::{Address, Connection, Server};
+use super::tls::Certificate;
 use super::wait::{Gate, SOON, wait_until};
 
 type Script = dyn Fn(&Request) -> Answer + Send + Sync;
@@ -90,6 +91,11 @@ impl App {
         self.desk.book().most_at_once
     }
 
+    /// The requests that wait for their answers now.
+    pub fn in_hand(&self) -> usize {
+        self.desk.book().in_hand.values().sum()
+    }
+
     /// Messages that came again while an earlier request for them still waited; a killed client counts as waiting.
     pub fn overlaps(&self) -> BTreeSet<String> {
         self.desk.book().overlaps.clone()
@@ -129,6 +135,12 @@ impl Plan {
         let script: Arc<Script> = Arc::new(script);
         let desk = Desk { script: Mutex::new(script), book: Mutex::default(), log: None, forgets: false };
         Plan { address: Address::Port(0), desk }
+    }
+
+    /// Speaks TLS, as the server that this certificate makes it.
+    pub fn with_certificate(mut self, certificate: Certificate) -> Plan {
+        self.address = Address::Tls(0, certificate.into());
+        self
     }
 
     pub fn on_socket(mut self, path: impl AsRef<Path>) -> Plan {

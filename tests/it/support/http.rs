@@ -130,7 +130,7 @@ impl Answer {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} \r\ncontent-length: {}\r\n", self.status, self.body.len());
         for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
+            head.extend([name, ": ", value, "\r\n"]);
         }
         if self.closes {
             head += "connection: close\r\n";

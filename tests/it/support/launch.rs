@@ -6,9 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::PoisonError;
 
 use tempfile::TempDir;
 
+use super::maildir::FORKS;
 use super::process::Maildirq;
 
 /// The program under test.
@@ -85,7 +87,9 @@ impl Launch {
     #[track_caller]
     pub fn start(self) -> Maildirq {
         let mut command = self.command();
+        let forking = FORKS.write().unwrap_or_else(PoisonError::into_inner);
         let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+        drop(forking);
         let trace = self.is_traced().then(|| self.trace());
         Maildirq::adopt(child, trace, self.home)
     }

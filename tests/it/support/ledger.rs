@@ -125,7 +125,7 @@ pub fn number_in(mail: &[u8]) -> Option<u64> {
     str::from_utf8(number).ok()?.parse().ok()
 }
 
-/// SplitMix64: a seed makes a test that failed fail again.
+/// `SplitMix64`: a seed makes a test that failed fail again.
 struct Dice(u64);
 
 impl Dice {

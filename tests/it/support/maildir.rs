@@ -5,12 +5,16 @@ use std::fs::{self, File, FileTimes};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// A new process has what is open here until it becomes another program. So nothing may be started while a mail is
+/// being written: its file would seem to have a writer for longer than it has.
+pub(super) static FORKS: RwLock<()> = RwLock::new(());
 
 /// Clones are the same Maildir; it is deleted with the last of them.
 #[derive(Clone)]
@@ -59,6 +63,12 @@ impl Maildir {
     }
 }
 
+impl AsRef<Path> for Maildir {
+    fn as_ref(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// Delivering. Each returns the message's name.
 impl Maildir {
     /// As qmail and Postfix do it: write to `tmp`, fsync, link into `new`, unlink from `tmp`.
@@ -91,6 +101,7 @@ impl Maildir {
     }
 
     fn write_tmp(&self, name: &OsStr, mail: &[u8]) -> PathBuf {
+        let _writing = FORKS.read().unwrap_or_else(PoisonError::into_inner);
         let tmp = self.tmp_folder().join(name);
         let mut file = File::create_new(&tmp).unwrap();
         file.write_all(mail).unwrap();

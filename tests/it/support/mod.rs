@@ -20,6 +20,7 @@ pub mod postfix;
 pub mod process;
 pub mod rude;
 pub mod server;
+pub mod tls;
 pub mod verdict;
 pub mod wait;
 
@@ -32,5 +33,6 @@ pub use maildir::Maildir;
 pub use mda::Mda;
 pub use process::{Exit, Maildirq};
 pub use rude::{Rude, Rudeness};
+pub use tls::{Authority, Certificate};
 pub use verdict::{Allowed, Fault, Verdict};
 pub use wait::{Gate, SOON, holds_for, wait_for, wait_until};

@@ -142,7 +142,7 @@ fn make_maildir(base: &Path, name: &str) {
 }
 
 /// A port that is free now and stays so until Postfix listens on it: the connection that was
-/// closed from its side is left in TIME_WAIT, so the kernel gives the port to nobody who asks for
+/// closed from its side is left in `TIME_WAIT`, so the kernel gives the port to nobody who asks for
 /// any, but to Postfix, which names it.
 fn reserve_port() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -159,7 +159,7 @@ fn main_cf(root: &Path, maildir_base: &Path, mailboxes: &[(&str, &str)]) -> Stri
     let domains: BTreeSet<_> = mailboxes.iter().map(|(address, _)| address.rsplit_once('@').unwrap().1).collect();
     let domains = Vec::from_iter(domains).join(" ");
     let maildirs = mailboxes.iter().map(|(address, maildir)| format!("{{ {address} = {maildir}/ }}"));
-    let maildirs = Vec::from_iter(maildirs).join(", ");
+    let maildirs = maildirs.collect::<Vec<_>>().join(", ");
     format!(
         "\
 compatibility_level = 3.6

@@ -35,6 +35,16 @@ impl Maildirq {
         Launch::new("drain").maildir(maildir.as_ref()).args(["--post", post])
     }
 
+    /// With these lines of TOML for the settings of the target.
+    pub fn watch_with(maildir: impl AsRef<Path>, post: &str, settings: &str) -> Launch {
+        Maildirq::watch_config(&config(maildir.as_ref(), post, settings))
+    }
+
+    /// With these lines of TOML for the settings of the target.
+    pub fn drain_with(maildir: impl AsRef<Path>, post: &str, settings: &str) -> Launch {
+        Maildirq::drain_config(&config(maildir.as_ref(), post, settings))
+    }
+
     pub fn watch_config(toml: &str) -> Launch {
         Launch::new("watch").config(toml)
     }
@@ -214,6 +224,10 @@ impl Drop for Maildirq {
             eprintln!("--- stderr of maildirq\n{}", self.stderr.text());
         }
     }
+}
+
+fn config(maildir: &Path, url: &str, settings: &str) -> String {
+    format!("maildir = \"{}\"\n[target.app]\nurl = {url:?}\n{settings}\n", maildir.display())
 }
 
 /// How a maildirq ended.

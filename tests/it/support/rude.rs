@@ -140,7 +140,10 @@ struct Scene<'a> {
 impl Scene<'_> {
     fn play(&mut self, rudeness: &Rudeness) -> io::Result<()> {
         match rudeness {
-            Rudeness::NeverReads => self.outstay(),
+            Rudeness::NeverReads => {
+                self.outstay();
+                Ok(())
+            }
             Rudeness::ResetAfterHeader => self.reset_after_header(),
             Rudeness::GluedResponses => self.glue(),
             Rudeness::ClosesOnReuse => self.close_on_reuse(),
@@ -176,9 +179,8 @@ impl Scene<'_> {
         }
     }
 
-    fn outstay(&self) -> io::Result<()> {
+    fn outstay(&self) {
         while !self.connection.stopping.opens_within(SOON) {}
-        Ok(())
     }
 
     /// The kernel answers a close with a reset while a received byte is unread, so one byte stays where it is.

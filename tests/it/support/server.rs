@@ -9,13 +9,17 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 use std::{fs, mem};
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 use super::wait::{Gate, SOON, wait_for};
 
 /// Where a server can be reached, again after a restart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Address {
     /// On 127.0.0.1; port 0 lets the kernel choose.
     Port(u16),
+    /// The same, with TLS.
+    Tls(u16, Arc<ServerConfig>),
     Socket(PathBuf),
 }
 
@@ -23,6 +27,7 @@ impl Address {
     pub fn url(&self) -> String {
         match self {
             Address::Port(port) => format!("http://127.0.0.1:{port}/mail"),
+            Address::Tls(port, _) => format!("https://127.0.0.1:{port}/mail"),
             Address::Socket(path) => format!("unix:{}", path.display()),
         }
     }
@@ -127,6 +132,7 @@ impl Shared {
 
 enum Listener {
     Tcp(TcpListener),
+    Tls(TcpListener, Arc<ServerConfig>),
     Unix(UnixListener, PathBuf),
 }
 
@@ -134,6 +140,9 @@ impl Listener {
     fn bind(at: &Address) -> io::Result<Listener> {
         match at {
             Address::Port(port) => TcpListener::bind(("127.0.0.1", *port)).map(Listener::Tcp),
+            Address::Tls(port, tls) => {
+                TcpListener::bind(("127.0.0.1", *port)).map(|listener| Listener::Tls(listener, tls.clone()))
+            }
             Address::Socket(path) => UnixListener::bind(path).map(|listener| Listener::Unix(listener, path.clone())),
         }
     }
@@ -141,20 +150,29 @@ impl Listener {
     fn address(&self) -> Address {
         match self {
             Listener::Tcp(listener) => Address::Port(listener.local_addr().unwrap().port()),
+            Listener::Tls(listener, tls) => Address::Tls(listener.local_addr().unwrap().port(), tls.clone()),
             Listener::Unix(_, path) => Address::Socket(path.clone()),
         }
     }
 
     fn accept(&self) -> io::Result<Stream> {
         match self {
-            Listener::Tcp(listener) => {
-                let (stream, _) = listener.accept()?;
-                stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
+            Listener::Tcp(listener) => accept_tcp(listener).map(Stream::Tcp),
+            Listener::Tls(listener, tls) => {
+                let socket = accept_tcp(listener)?;
+                let session = ServerConnection::new(tls.clone()).expect("the certificate is in order");
+                let session = StreamOwned::new(session, socket.try_clone()?);
+                Ok(Stream::Tls(Box::new(Mutex::new(session)), socket))
             }
             Listener::Unix(listener, _) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
         }
     }
+}
+
+fn accept_tcp(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 impl Drop for Listener {
@@ -167,13 +185,15 @@ impl Drop for Listener {
 
 pub enum Stream {
     Tcp(TcpStream),
+    /// The session belongs to its one handler; the bare socket is there to end it from outside.
+    Tls(Box<Mutex<StreamOwned<ServerConnection, TcpStream>>>, TcpStream),
     Unix(UnixStream),
 }
 
 impl Stream {
     fn connect(to: &Address) -> io::Result<Stream> {
         match to {
-            Address::Port(port) => TcpStream::connect(("127.0.0.1", *port)).map(Stream::Tcp),
+            Address::Port(port) | Address::Tls(port, _) => TcpStream::connect(("127.0.0.1", *port)).map(Stream::Tcp),
             Address::Socket(path) => UnixStream::connect(path).map(Stream::Unix),
         }
     }
@@ -182,13 +202,13 @@ impl Stream {
     pub fn has_more(&self) -> io::Result<bool> {
         match self {
             Stream::Tcp(stream) => stream.peek(&mut [0]).map(|count| count > 0),
-            Stream::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+            Stream::Tls(..) | Stream::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
     fn shutdown(&self) {
         let _ = match self {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Tcp(stream) | Stream::Tls(_, stream) => stream.shutdown(Shutdown::Both),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
         };
     }
@@ -198,6 +218,7 @@ impl Read for &Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => (&mut &*stream).read(into),
+            Stream::Tls(session, _) => session.lock().unwrap().read(into),
             Stream::Unix(stream) => (&mut &*stream).read(into),
         }
     }
@@ -207,6 +228,7 @@ impl Write for &Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => (&mut &*stream).write(bytes),
+            Stream::Tls(session, _) => session.lock().unwrap().write(bytes),
             Stream::Unix(stream) => (&mut &*stream).write(bytes),
         }
     }

@@ -13,9 +13,7 @@ const GLANCE: Duration = Duration::from_millis(2);
 /// Returns once `cond` holds; panics at the deadline, saying what it waited for.
 #[track_caller]
 pub fn wait_until(what: impl Display, deadline: Duration, cond: impl FnMut() -> bool) {
-    if !comes_true(deadline, cond) {
-        panic!("waited {deadline:?} in vain: {what}");
-    }
+    assert!(comes_true(deadline, cond), "waited {deadline:?} in vain: {what}");
 }
 
 /// The same for a value that is not there yet.
@@ -33,9 +31,8 @@ pub fn wait_for<T>(what: impl Display, deadline: Duration, mut look: impl FnMut(
 #[track_caller]
 pub fn holds_for(what: impl Display, period: Duration, mut cond: impl FnMut() -> bool) {
     let start = Instant::now();
-    if comes_true(period, || !cond()) {
-        panic!("held for {:?} only, not {period:?}: {what}", start.elapsed());
-    }
+    let broken = comes_true(period, || !cond());
+    assert!(!broken, "held for {:?} only, not {period:?}: {what}", start.elapsed());
 }
 
 /// Whether `cond` came true in time.
