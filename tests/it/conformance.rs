@@ -8,30 +8,41 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::task::yield_now;
 
-/// A queue, and how mail gets into it and is seen from outside.
+/// A queue, and the outside world that puts mail into it and looks at it.
 struct Bench {
     queue: Arc<dyn Queue>,
-    put: Box<dyn Fn(&str)>,
-    pause: Box<dyn Fn(&str, bool)>,
-    waiting: Box<dyn Fn() -> usize>,
-    dead: Box<Reasons>,
+    outside: Box<dyn Outside>,
 }
 
-/// Why each of the dead is dead.
-type Reasons = dyn Fn() -> Vec<String>;
+trait Outside {
+    fn put(&self, text: &str);
+    fn pause(&self, target: &str, paused: bool);
+    /// How many messages are neither done nor dead.
+    fn waiting(&self) -> usize;
+    /// Why each of the dead is dead; there is at most one.
+    fn dead(&self) -> Vec<String>;
+}
 
 fn in_memory() -> Bench {
     let queue = MemoryQueue::default();
-    let with = || queue.clone();
-    let (putting, pausing, waiting, dead) = (with(), with(), with(), with());
-    Bench {
-        put: Box::new(move |text| {
-            putting.push(text.to_owned());
-        }),
-        pause: Box::new(move |target, paused| pausing.pause(target, paused)),
-        waiting: Box::new(move || waiting.waiting().len()),
-        dead: Box::new(move || dead.dead().into_iter().map(|(_, reason)| reason).collect()),
-        queue: Arc::new(queue),
+    Bench { outside: Box::new(queue.clone()), queue: Arc::new(queue) }
+}
+
+impl Outside for MemoryQueue {
+    fn put(&self, text: &str) {
+        self.push(text.to_owned());
+    }
+
+    fn pause(&self, target: &str, paused: bool) {
+        MemoryQueue::pause(self, target, paused);
+    }
+
+    fn waiting(&self) -> usize {
+        MemoryQueue::waiting(self).len()
+    }
+
+    fn dead(&self) -> Vec<String> {
+        MemoryQueue::dead(self).into_iter().map(|(_, reason)| reason).collect()
     }
 }
 
@@ -41,24 +52,27 @@ fn in_a_maildir() -> Bench {
     let queue: Arc<dyn Queue> = Arc::new(MaildirQueue::new(layout, Options::default()).unwrap());
     let tended = Arc::clone(&queue);
     tokio::spawn(async move { tended.tend().await });
-    let with = || maildir.clone();
-    let (putting, pausing, waiting, dead) = (with(), with(), with(), with());
-    Bench {
-        put: Box::new(move |text| drop(putting.deliver(text.as_bytes()))),
-        pause: Box::new(move |target, paused| {
-            let marker = pausing.path().join("maildirq/paused").join(target);
-            if paused { fs::write(marker, "").unwrap() } else { fs::remove_file(marker).unwrap() }
-        }),
-        waiting: Box::new(move || waiting.waiting().len()),
-        dead: Box::new(move || dead.dead().iter().map(|_| reason_of_the_only(&dead)).collect()),
-        queue,
-    }
+    Bench { outside: Box::new(maildir), queue }
 }
 
-fn reason_of_the_only(maildir: &Maildir) -> String {
-    let [id] = &maildir.stories()[..] else { panic!("one message, one story") };
-    let story = maildir.story(id);
-    story.last().unwrap()["reason"].as_str().unwrap().to_owned()
+impl Outside for Maildir {
+    fn put(&self, text: &str) {
+        self.deliver(text.as_bytes());
+    }
+
+    fn pause(&self, target: &str, paused: bool) {
+        let marker = self.path().join("maildirq/paused").join(target);
+        if paused { fs::write(marker, "").unwrap() } else { fs::remove_file(marker).unwrap() }
+    }
+
+    fn waiting(&self) -> usize {
+        Maildir::waiting(self).len()
+    }
+
+    fn dead(&self) -> Vec<String> {
+        let reason = |id: &String| self.story(id).last().unwrap()["reason"].as_str().unwrap().to_owned();
+        Maildir::dead(self).iter().zip(self.stories()).map(|(_, id)| reason(&id)).collect()
+    }
 }
 
 const NEVER: fn(&str) -> bool = |_| false;
@@ -114,7 +128,7 @@ fn retry(due: SystemTime, charged: bool) -> Settlement {
 
 async fn each_message_is_given_to_one_taker(bench: Bench) {
     for number in 0..3 {
-        (bench.put)(&format!("X: {number}\n\nbody\n"));
+        bench.outside.put(&format!("X: {number}\n\nbody\n"));
     }
     let claims = [bench.claim().await, bench.claim().await, bench.claim().await];
     let mut ids: Vec<_> = claims.iter().map(|claim| claim.message.id).collect();
@@ -125,26 +139,26 @@ async fn each_message_is_given_to_one_taker(bench: Bench) {
 }
 
 async fn what_is_done_is_gone(bench: Bench) {
-    (bench.put)("X: 1\n\nbody\n");
+    bench.outside.put("X: 1\n\nbody\n");
     settle(bench.claim().await, Settlement::Done).await;
-    assert_eq!((bench.waiting)(), 0);
+    assert_eq!(bench.outside.waiting(), 0);
     bench.claim_nothing(NEVER).await;
 }
 
 async fn a_failed_message_waits_and_is_then_the_same(bench: Bench) {
-    (bench.put)("X: 1\n\nbody\n");
+    bench.outside.put("X: 1\n\nbody\n");
     let first = bench.claim().await;
     let bytes = format!("{:?}", first.message.body);
     let soon = SystemTime::now() + Duration::from_millis(300);
     let id = settle(first, retry(soon, true)).await;
-    assert_eq!((bench.waiting)(), 1);
+    assert_eq!(bench.outside.waiting(), 1);
     let again = bench.claim().await;
     assert!(SystemTime::now() >= soon, "it came early");
     assert_eq!((again.message.id, format!("{:?}", again.message.body)), (id, bytes));
 }
 
 async fn only_charged_failures_are_counted_against_it(bench: Bench) {
-    (bench.put)("X: 1\n\nbody\n");
+    bench.outside.put("X: 1\n\nbody\n");
     let now = SystemTime::now();
     assert_eq!(bench.claim().await.message.history.tries, 0);
     for (charged, expected) in [(false, (1, 0)), (true, (2, 1)), (false, (3, 1))] {
@@ -157,14 +171,14 @@ async fn only_charged_failures_are_counted_against_it(bench: Bench) {
 }
 
 async fn the_dead_stay_and_say_why(bench: Bench) {
-    (bench.put)("X: 1\n\nbody\n");
+    bench.outside.put("X: 1\n\nbody\n");
     settle(bench.claim().await, Settlement::Dead { note: note("unknown sender") }).await;
-    assert_eq!(((bench.waiting)(), (bench.dead)()), (0, vec!["unknown sender".to_owned()]));
+    assert_eq!((bench.outside.waiting(), bench.outside.dead()), (0, vec!["unknown sender".to_owned()]));
     bench.claim_nothing(NEVER).await;
 }
 
 async fn what_is_given_back_was_never_ours(bench: Bench) {
-    (bench.put)("X: 1\n\nbody\n");
+    bench.outside.put("X: 1\n\nbody\n");
     let id = settle(bench.claim().await, Settlement::Release).await;
     let dropped = bench.claim().await;
     assert_eq!((dropped.message.id, dropped.message.history.tries), (id, 0));
@@ -175,7 +189,7 @@ async fn what_is_given_back_was_never_ours(bench: Bench) {
 async fn parked_mail_waits_for_its_target_in_turn(bench: Bench) {
     let open: fn(&str) -> bool = |target| target == "app";
     for number in 0..3 {
-        (bench.put)(&format!("X: {number}\n\nbody\n"));
+        bench.outside.put(&format!("X: {number}\n\nbody\n"));
     }
     let claims = [bench.claim().await, bench.claim().await, bench.claim().await];
     let mut parked = Vec::new();
@@ -193,19 +207,19 @@ async fn parked_mail_waits_for_its_target_in_turn(bench: Bench) {
 
 async fn a_paused_target_gets_nothing_until_it_is_resumed(bench: Bench) {
     let open: fn(&str) -> bool = |_| true;
-    (bench.pause)("app", true);
-    (bench.put)("X: 1\n\nbody\n");
+    bench.outside.pause("app", true);
+    bench.outside.put("X: 1\n\nbody\n");
     let claim = bench.claim().await;
     assert!(claim.lease.is_paused("app") && !claim.lease.is_paused("other"));
     settle(claim, Settlement::Park { target: "app".into() }).await;
     bench.claim_nothing(open).await;
-    (bench.pause)("app", false);
+    bench.outside.pause("app", false);
     assert!(!bench.claim_where(open).await.lease.is_paused("app"));
 }
 
 async fn the_outlook_tells_what_is_in_store(bench: Bench) {
     let outlook = || bench.queue.outlook(SystemTime::now());
-    (bench.put)("X: 1\n\nbody\n");
+    bench.outside.put("X: 1\n\nbody\n");
     drop(bench.claim().await);
     assert!(outlook().ready);
     let claim = bench.claim().await;
