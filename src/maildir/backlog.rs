@@ -26,8 +26,19 @@ struct Entry {
     name: Box<OsStr>,
     place: Place,
     patience: u8,
-    held_elsewhere: bool,
+    awaits: Awaits,
     seen: u32,
+}
+
+/// What a waiting message waits for, beside the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaits {
+    /// Nothing else.
+    Time,
+    /// Another process, which has it.
+    Holder,
+    /// Whoever is still writing it.
+    Writer,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +90,7 @@ impl Backlog {
         let mut is_new = false;
         self.entries.entry(key).or_insert_with(|| {
             is_new = true;
-            Entry { name: name.into(), place, patience: 0, held_elsewhere: false, seen: search }
+            Entry { name: name.into(), place, patience: 0, awaits: Awaits::Time, seen: search }
         });
         is_new
     }
@@ -147,11 +158,11 @@ impl Backlog {
         self.wait_patiently(key, due, 0);
     }
 
-    /// As [`Backlog::wait_patiently`], for a message that another process has.
-    pub(super) fn wait_for_others(&mut self, key: Id, due: SystemTime, patience: u8) {
+    /// As [`Backlog::wait_patiently`], for a message that may be due before, when somebody ends.
+    pub(super) fn wait_for(&mut self, awaits: Awaits, key: Id, due: SystemTime, patience: u8) {
         self.wait_patiently(key, due, patience);
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.held_elsewhere = true;
+            entry.awaits = awaits;
         }
     }
 
@@ -177,7 +188,7 @@ impl Backlog {
 
     fn set(&mut self, key: Id, place: Place, patience: u8) -> bool {
         let found = self.entries.get_mut(&key);
-        found.map(|entry| (entry.place, entry.patience, entry.held_elsewhere) = (place, patience, false)).is_some()
+        found.map(|entry| (entry.place, entry.patience, entry.awaits) = (place, patience, Awaits::Time)).is_some()
     }
 
     /// Forgets a message that is gone.
@@ -197,10 +208,17 @@ impl Backlog {
     }
 
     /// Makes all that others had due: they may be gone.
-    pub(super) fn wake_held_elsewhere(&mut self, now: SystemTime) {
-        let is_busy = |entry: &Entry| entry.held_elsewhere && matches!(entry.place, Place::Waiting(_));
-        let busy: Vec<_> = self.entries.iter().filter(|(_, entry)| is_busy(entry)).map(|(key, _)| *key).collect();
-        for key in busy {
+    pub(super) fn holders_ended(&mut self, now: SystemTime) {
+        let is_held = |entry: &Entry| entry.awaits == Awaits::Holder && matches!(entry.place, Place::Waiting(_));
+        let held: Vec<_> = self.entries.iter().filter(|(_, entry)| is_held(entry)).map(|(key, _)| *key).collect();
+        for key in held {
+            self.release(key, now);
+        }
+    }
+
+    /// Makes a message due that was being written.
+    pub(super) fn writer_ended(&mut self, key: Id, now: SystemTime) {
+        if self.entries.get(&key).is_some_and(|entry| entry.awaits == Awaits::Writer) {
             self.release(key, now);
         }
     }
@@ -336,14 +354,18 @@ mod tests {
     }
 
     #[test]
-    fn what_others_had_can_be_woken() {
+    fn whoever_waits_for_somebody_comes_when_they_end() {
         let mut backlog = three();
         while take(&mut backlog, 99).is_some() {}
-        backlog.wait_for_others(key(1), at(500), 4);
-        backlog.wait_patiently(key(2), at(500), 4);
-        backlog.wake_held_elsewhere(at(100));
-        assert_eq!(take(&mut backlog, 100), Some("1".into()));
-        assert_eq!(take(&mut backlog, 100), None);
+        backlog.wait_for(Awaits::Holder, key(1), at(500), 4);
+        backlog.wait_for(Awaits::Writer, key(2), at(500), 0);
+        backlog.wait_patiently(key(3), at(500), 4);
+        backlog.holders_ended(at(100));
+        assert_eq!((take(&mut backlog, 100), take(&mut backlog, 100)), (Some("1".into()), None));
+        for number in 1..=3 {
+            backlog.writer_ended(key(number), at(101));
+        }
+        assert_eq!((take(&mut backlog, 101), take(&mut backlog, 101)), (Some("2".into()), None));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A Maildir in the role of a [`Queue`].
 
-use super::backlog::{Backlog, Candidate};
+use super::backlog::{Awaits, Backlog, Candidate};
 use super::claim::{self, Finding, Refused};
 use super::hands::Hands;
 use super::layout::{Keep, Layout};
@@ -97,7 +97,7 @@ impl Shared {
             return self.wishes.ask(Wish::Search);
         }
         if was_written {
-            backlog.reschedule(key, SystemTime::now());
+            backlog.writer_ended(key, SystemTime::now());
         }
         backlog.add_ready(key, name, came);
         drop(backlog);
@@ -167,10 +167,10 @@ impl Shared {
         match refused {
             Refused::Gone => self.backlog().forget(key),
             Refused::Due(due) => self.backlog().wait(key, due),
-            Refused::Writing => self.backlog().wait(key, now + Self::WRITING),
+            Refused::Writing => self.backlog().wait_for(Awaits::Writer, key, now + Self::WRITING, 0),
             Refused::Busy => {
                 let wait = Self::BUSY.0 * (1 << patience.min(8));
-                self.backlog().wait_for_others(key, now + wait.min(Self::BUSY.1), later);
+                self.backlog().wait_for(Awaits::Holder, key, now + wait.min(Self::BUSY.1), later);
             }
             Refused::Odd(kind) => self.set_odd(key, &name, kind),
             Refused::Unreadable(error) => {

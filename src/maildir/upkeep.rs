@@ -175,7 +175,7 @@ impl Upkeep {
         }
         if self.asked.recover {
             // Whoever closed its hands has given back what it held.
-            self.shared.backlog().wake_held_elsewhere(SystemTime::now());
+            self.shared.backlog().holders_ended(SystemTime::now());
         }
         if is_due && let Err(error) = self.shared.remove_leftovers() {
             tracing::error!(event = "not_removed", reason = %error);
