@@ -2,9 +2,11 @@
 //! `support` is the language that the tests are written in.
 
 mod answers;
+mod arrival;
 mod conformance;
 mod connections;
 mod deliver;
+mod disk;
 mod drain;
 mod engine;
 mod kills;
@@ -16,6 +18,9 @@ mod race;
 mod requests;
 mod retries;
 mod servers;
+mod sizes;
+mod startup;
 mod stopping;
 mod support;
 mod tls;
+mod zoo;

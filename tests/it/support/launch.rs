@@ -23,14 +23,15 @@ pub struct Launch {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     injections: Vec<String>,
+    wrapper: Vec<OsString>,
     log: &'static str,
     home: TempDir,
 }
 
 impl Launch {
     pub fn new(verb: &str) -> Launch {
-        let (args, env, injections) = (vec![verb.into()], Vec::new(), Vec::new());
-        Launch { args, env, injections, log: "json", home: TempDir::new().unwrap() }
+        let (args, home) = (vec![verb.into()], TempDir::new().unwrap());
+        Launch { args, env: Vec::new(), injections: Vec::new(), wrapper: Vec::new(), log: "json", home }
     }
 
     pub fn maildir(self, path: &Path) -> Launch {
@@ -66,6 +67,12 @@ impl Launch {
         fs::write(&path, toml).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         self.arg("-c").arg(path)
+    }
+
+    /// Runs by way of a program that makes way for it, as `prlimit --nofile=40` does. Not together with strace.
+    pub fn by_way_of(mut self, command: &[&str]) -> Launch {
+        self.wrapper = command.iter().map(OsString::from).collect();
+        self
     }
 
     /// Runs under strace with `-e inject=` this.
@@ -112,6 +119,11 @@ impl Launch {
     }
 
     fn program(&self) -> Command {
+        if let Some((wrapper, args)) = self.wrapper.split_first() {
+            let mut wrapper = Command::new(wrapper);
+            wrapper.args(args).arg(binary());
+            return wrapper;
+        }
         if !self.is_traced() {
             return Command::new(binary());
         }

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, FileTimes};
 use std::io::{self, Write};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ pub(super) static FORKS: RwLock<()> = RwLock::new(());
 #[derive(Clone)]
 pub struct Maildir {
     path: PathBuf,
-    _home: Arc<TempDir>,
+    home: Arc<TempDir>,
 }
 
 impl Maildir {
@@ -43,7 +44,7 @@ impl Maildir {
         for folder in ["new", "cur", "tmp"] {
             fs::create_dir_all(path.join(folder)).unwrap();
         }
-        Maildir { path, _home: Arc::new(home) }
+        Maildir { path, home: Arc::new(home) }
     }
 
     pub fn path(&self) -> &Path {
@@ -66,6 +67,17 @@ impl Maildir {
 impl AsRef<Path> for Maildir {
     fn as_ref(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Changing hands.
+impl Maildir {
+    /// This user owns it from now on; the mail in it stays whose it is.
+    pub fn give_to(&self, uid: u32) {
+        chown(self.home.path(), Some(uid), Some(uid)).unwrap();
+        for folder in ["", "new", "cur", "tmp"] {
+            chown(self.path.join(folder), Some(uid), Some(uid)).unwrap();
+        }
     }
 }
 

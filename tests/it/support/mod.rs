@@ -11,6 +11,7 @@ pub mod app;
 pub mod books;
 pub mod delivery;
 pub mod digest;
+pub mod disk;
 pub mod http;
 pub mod launch;
 pub mod ledger;
@@ -26,6 +27,7 @@ pub mod wait;
 
 pub use app::App;
 pub use delivery::{Delivery, read_log};
+pub use disk::Disk;
 pub use http::{Answer, Request};
 pub use launch::Launch;
 pub use ledger::Ledger;

@@ -205,10 +205,20 @@ impl Maildirq {
         self.status_field("VmHWM:")
     }
 
+    /// Whose files it may touch.
+    pub fn uid(&self) -> u32 {
+        self.status_field("Uid:").try_into().expect("a user id")
+    }
+
+    /// How often its threads of this name have gone to sleep so far; of all threads for "".
+    pub fn naps(&self, thread: &str) -> u64 {
+        let threads = fs::read_dir(self.proc("task")).unwrap().map(|thread| thread.unwrap().path());
+        let named = threads.filter(|path| fs::read_to_string(path.join("comm")).unwrap().starts_with(thread));
+        named.map(|path| field(&path.join("status"), "voluntary_ctxt_switches:")).sum()
+    }
+
     fn status_field(&self, name: &str) -> u64 {
-        let status = fs::read_to_string(self.proc("status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a number in kB")
+        field(&self.proc("status"), name)
     }
 
     fn proc(&self, file: &str) -> PathBuf {
@@ -295,6 +305,13 @@ impl Heard {
     fn is_over(&self) -> bool {
         self.listener.is_finished()
     }
+}
+
+/// A number in a status file of proc(5).
+fn field(status: &Path, name: &str) -> u64 {
+    let status = fs::read_to_string(status).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a number")
 }
 
 #[track_caller]

@@ -1,0 +1,246 @@
+//! Mail is noticed however it arrives, whatever becomes of `new/`, with inotify and without.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::wait::comes_true;
+use crate::support::{App, Exit, Launch, Maildir, Maildirq, SOON, holds_for, wait_until};
+
+const MAIL: &str = "From: ada@example.org\nSubject: arrival\n\nHello\n";
+
+/// A daemon whose searches are so far apart that only an event can tell it of mail.
+fn watch_by_events(maildir: &Maildir, app: &App) -> Launch {
+    watch(maildir, app, "1h")
+}
+
+fn watch(maildir: &Maildir, app: &App, rescan: &str) -> Launch {
+    let (path, url) = (maildir.path().display(), app.url());
+    Maildirq::watch_config(&format!("maildir = \"{path}\"\nrescan = \"{rescan}\"\n[target.app]\nurl = \"{url}\"\n"))
+}
+
+/// T18
+#[test]
+fn mail_is_posted_once_however_it_is_put_into_new() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let early = maildir.deliver("From: early@example.org\n\nthere before the start\n");
+    let maildirq = watch_by_events(&maildir, &app).start();
+    app.wait_for_accepted(1);
+    wait_until("it is out of new/", SOON, || !maildir.message(&early).exists());
+
+    maildir.deliver("From: linked@example.org\n\nas Postfix does it\n");
+    app.wait_for_accepted(2);
+    maildir.deliver_by_rename("From: renamed@example.org\n\nas Dovecot does it\n");
+    app.wait_for_accepted(3);
+    let mut copy = maildir.deliver_slowly();
+    copy.write("From: copied@example.org\n\nas cp does it\n");
+    copy.finish();
+    app.wait_for_accepted(4);
+
+    assert_eq!(maildirq.stop(), Exit::Ok);
+    assert_eq!((app.count(), maildir.waiting().len()), (4, 0));
+}
+
+/// T18
+#[test]
+fn a_mail_that_is_still_being_written_is_posted_when_it_is_whole() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let mut copy = maildir.deliver_slowly();
+    copy.write("From: slow@example.org\n\nfirst half, ");
+    let maildirq = watch_by_events(&maildir, &app).start();
+    holds_for("its writer may be idle for long", Duration::from_millis(2500), || app.count() == 0);
+    copy.write("second half\n");
+    holds_for("it is open still", Duration::from_millis(1200), || app.count() == 0);
+    copy.finish();
+    app.wait_for_accepted(1);
+
+    maildirq.stop();
+    let bodies: Vec<_> = app.requests().into_iter().map(|request| request.body).collect();
+    assert_eq!(bodies, [b"From: slow@example.org\n\nfirst half, second half\n"]);
+}
+
+/// T18
+#[test]
+fn a_writer_that_has_stalled_holds_up_nobody_else() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let mut stalled = maildir.deliver_slowly();
+    stalled.write("From: stalled@example.org\n\nto be continu");
+    let maildirq = watch_by_events(&maildir, &app).start();
+    for done in 1..=20 {
+        maildir.deliver(MAIL);
+        app.wait_for_accepted(done);
+    }
+    maildirq.stop();
+    assert_eq!(app.count(), 20);
+    assert_eq!(maildir.waiting(), [stalled.finish()]);
+}
+
+/// T17
+#[test]
+fn a_new_folder_that_takes_the_place_of_new_is_served() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let maildirq = watch_by_events(&maildir, &app).start();
+    maildirq.wait_for_event("ready");
+    maildir.deliver(MAIL);
+    app.wait_for_accepted(1);
+
+    let old = maildir.path().join("new.old");
+    fs::rename(maildir.new_folder(), &old).unwrap();
+    fs::create_dir(maildir.new_folder()).unwrap();
+    maildir.deliver(MAIL);
+    app.wait_for_accepted(2);
+    maildir.deliver(MAIL);
+    app.wait_for_accepted(3);
+
+    fs::write(old.join("1762087331.M1.mx"), MAIL).unwrap();
+    maildir.deliver(MAIL);
+    app.wait_for_accepted(4);
+    maildirq.stop();
+    assert_eq!(app.count(), 4, "what lies in the old folder is nobody's business");
+}
+
+/// T17
+#[test]
+fn a_deleted_new_is_complained_of_and_never_made() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let maildirq = watch(&maildir, &app, "100ms").start();
+    maildirq.wait_for_event("ready");
+
+    fs::remove_dir_all(maildir.new_folder()).unwrap();
+    assert!(maildirq.wait_for_event("hampered")["reason"].as_str().unwrap().contains("new"));
+    holds_for("it is not made anew", Duration::from_millis(500), || !maildir.new_folder().exists());
+    assert!(maildirq.is_running());
+    let said = maildirq.events("hampered");
+    assert!(said.len() <= 2, "searching and watching are both hampered, and each is said once: {said:#?}");
+
+    fs::create_dir(maildir.new_folder()).unwrap();
+    maildirq.wait_for_event("well");
+    maildir.deliver(MAIL);
+    app.wait_for_accepted(1);
+}
+
+/// T17
+#[test]
+fn a_maildir_that_was_moved_away_is_complained_of_until_it_is_back() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let maildirq = watch(&maildir, &app, "100ms").start();
+    maildirq.wait_for_event("ready");
+
+    let away = maildir.path().with_extension("away");
+    fs::rename(maildir.path(), &away).unwrap();
+    maildirq.wait_for_event("hampered");
+    holds_for("it is not made anew", Duration::from_millis(300), || !maildir.path().exists());
+
+    fs::rename(&away, maildir.path()).unwrap();
+    maildirq.wait_for_event("well");
+    maildir.deliver(MAIL);
+    app.wait_for_accepted(1);
+}
+
+/// T16
+#[test]
+fn without_inotify_new_is_searched_instead() {
+    for (call, errno) in [("inotify_init1", "EMFILE"), ("inotify_add_watch", "ENOSPC")] {
+        let (maildir, app) = (Maildir::new(), App::accepting());
+        let maildirq = watch_by_events(&maildir, &app).failing(call, errno, "1+").start();
+        let complaint = maildirq.wait_for_event("hampered");
+        assert_eq!(complaint["level"], "WARN");
+        assert!(complaint["reason"].as_str().unwrap().contains("searching it every 1s"), "{complaint}");
+        for delivered in 1..=3 {
+            maildir.deliver(MAIL);
+            app.wait_for_accepted(delivered);
+        }
+        assert!(maildirq.injections() > 0);
+        assert_eq!(maildirq.stop(), Exit::Ok);
+        assert_eq!(maildirq.events("hampered").len(), 1, "it is said once");
+        assert_eq!((app.count(), maildir.waiting().len()), (3, 0));
+    }
+}
+
+/// T16
+#[test]
+fn inotify_is_used_as_soon_as_there_is_one() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let maildirq = watch_by_events(&maildir, &app).failing("inotify_init1", "EMFILE", "1").start();
+    maildirq.wait_for_event("hampered");
+    maildirq.wait_for_event("well");
+    maildir.deliver(MAIL);
+    app.wait_for_accepted(1);
+}
+
+/// T15. The limit belongs to the whole machine, so the queue of a daemon that sleeps is filled instead.
+#[test]
+fn mail_that_inotify_could_not_tell_of_is_found() {
+    let limit: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    if limit > 100_000 {
+        return eprintln!("skipped: this machine queues {limit} events, too many to fill that up");
+    }
+    let (maildir, app) = (Maildir::in_memory(), App::accepting());
+    let maildirq = watch_by_events(&maildir, &app).start();
+    maildir.deliver(MAIL);
+    app.wait_for_accepted(1);
+
+    maildirq.signal(Signal::STOP);
+    // More than the limit: the daemon may read some before it is asleep.
+    raise_events(&maildir.new_folder(), 2 * limit);
+    for _ in 0..50 {
+        maildir.deliver(MAIL);
+    }
+    maildirq.signal(Signal::CONT);
+    maildirq.wait_for_event("overflow");
+    app.wait_for_accepted(51);
+    assert_eq!(maildirq.stop(), Exit::Ok);
+    assert_eq!((app.count(), maildir.waiting().len()), (51, 0));
+}
+
+/// A dotfile is no mail; but it is created and closed, and each is an event.
+fn raise_events(folder: &Path, count: usize) {
+    for number in 0..count.div_ceil(2) {
+        let file = folder.join(format!(".{number}"));
+        File::create(&file).unwrap();
+        fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
+fn a_daemon_does_not_wake_for_what_it_does_itself() {
+    const MAILS: u64 = 30;
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let maildirq = watch_by_events(&maildir, &app).start();
+    maildirq.wait_for_event("ready");
+    deliver_and_wait(&maildir);
+
+    let watchers = || maildirq.naps("notify");
+    let before = watchers();
+    assert!(before > 0, "the threads that read events are called otherwise now");
+    for _ in 0..MAILS {
+        deliver_and_wait(&maildir);
+    }
+    let woken = watchers() - before;
+    assert!(woken < MAILS * 3 / 2, "{MAILS} mails arrived, but events woke it {woken} times");
+}
+
+fn deliver_and_wait(maildir: &Maildir) {
+    let name = maildir.deliver(MAIL);
+    wait_until("it is posted and removed", SOON, || !maildir.message(&name).exists());
+}
+
+#[test]
+fn an_idle_daemon_sleeps() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let config = format!(
+        "maildir = \"{}\"\nrescan = \"1h\"\n[target.app]\nurl = \"{}\"\nidle_timeout = \"100ms\"\n",
+        maildir.path().display(),
+        app.url()
+    );
+    let maildirq = Maildirq::watch_config(&config).start();
+    deliver_and_wait(&maildir);
+
+    let sleeps_on = |period| {
+        let naps = maildirq.naps("");
+        !comes_true(period, || maildirq.naps("") != naps)
+    };
+    assert!(comes_true(SOON, || sleeps_on(Duration::from_secs(2))), "it does not come to rest");
+}
