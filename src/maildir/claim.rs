@@ -57,6 +57,8 @@ pub(super) enum Refused {
     Writing,
     /// It waits for this time.
     Due(SystemTime),
+    /// There is nothing in it yet, and until this time somebody may write it.
+    Empty(SystemTime),
     /// It is no message.
     Odd(&'static str),
     /// It cannot be read.
@@ -108,7 +110,7 @@ pub(super) fn lock(layout: &Layout, name: &OsStr, now: SystemTime) -> Result<Loc
         return Err(Refused::Writing);
     }
     match locked.modified.checked_add(EMPTY_FOR) {
-        Some(until) if size == 0 && until > now => Err(Refused::Due(until)),
+        Some(until) if size == 0 && until > now => Err(Refused::Empty(until)),
         _ => Ok(locked),
     }
 }

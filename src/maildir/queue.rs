@@ -167,6 +167,7 @@ impl Shared {
         match refused {
             Refused::Gone => self.backlog().forget(key),
             Refused::Due(due) => self.backlog().wait(key, due),
+            Refused::Empty(until) => self.backlog().wait_for(Awaits::Writer, key, until, 0),
             Refused::Writing => self.backlog().wait_for(Awaits::Writer, key, now + Self::WRITING, 0),
             Refused::Busy => {
                 let wait = Self::BUSY.0 * (1 << patience.min(8));

@@ -23,4 +23,5 @@ mod startup;
 mod stopping;
 mod support;
 mod tls;
+mod tour;
 mod zoo;
