@@ -204,6 +204,8 @@ impl Upkeep {
         self.is_watching = watched.is_ok();
         match watched {
             Ok(()) => self.about_watching.withdraw("new/ is watched again"),
+            // Of a folder that is not there the search tells.
+            Err(_) if layout::stat(self.shared.layout.root(), "new").is_err() => {}
             Err(error) => {
                 let pace = humantime::format_duration(self.pace());
                 self.about_watching.say(format!("cannot watch new/ ({error}); searching it every {pace} instead"));
