@@ -7,16 +7,15 @@ use crate::maildir::{Layout, MaildirQueue, OpenError, Options};
 use crate::target::UrlTarget;
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 use tokio::runtime;
 use tokio::sync::mpsc;
 
-/// The most threads that hands are spread over. Each lane has its own connections and does its own
-/// work on files: nothing is handed from thread to thread on a message's way, and a disk that is
-/// slow for one thread is not for eight.
-const LANES: usize = 8;
+/// The exit code of a bug: `EX_SOFTWARE` of sysexits(3).
+pub const BUG: i32 = 70;
 
 /// What is run, and when it ends.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +45,7 @@ pub fn engine(config: &Config, layout: Layout, plan: Plan, stop: Stop) -> anyhow
         rescan: config.rescan,
         since: plan.since,
         hands: config.concurrency,
+        removes_aside: config.concurrency > lanes(config.concurrency),
         watch: plan.until == Until::Stopped,
     };
     let target = &config.target;
@@ -60,14 +60,17 @@ pub fn engine(config: &Config, layout: Layout, plan: Plan, stop: Stop) -> anyhow
     Ok(Engine::new(Box::new(queue), Routes::all_to(destination), plan.until, stop, Conditions::default()))
 }
 
+/// The threads that hands are spread over, one for each core. Each lane has its own connections and
+/// does its own work on files, so that nothing is handed from thread to thread on a message's way.
 fn lanes(hands: usize) -> usize {
-    hands.clamp(1, LANES)
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    hands.clamp(1, cores)
 }
 
 /// Runs the engine's hands on threads of their own until the end, and oversees them here.
 ///
 /// # Errors
-/// The system has no threads to give, or one of them has panicked.
+/// The system has no threads to give.
 pub async fn run(engine: &Arc<Engine>, hands: usize) -> anyhow::Result<()> {
     let hands = hands.max(1);
     let lanes = lanes(hands);
@@ -76,9 +79,16 @@ pub async fn run(engine: &Arc<Engine>, hands: usize) -> anyhow::Result<()> {
     for lane in 0..lanes {
         let (engine, working) = (Arc::clone(engine), working.clone());
         let share = hands / lanes + usize::from(lane < hands % lanes);
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(share + 2).build()?;
         let work = move || {
-            runtime.block_on(engine.work(lane, share));
+            let worked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.work(lane, share))));
+            if worked.is_err() {
+                // What this lane held nobody else would take up. A crash is safe, half a process is not.
+                tracing::error!(event = "bug", "a bug in maildirq: a worker thread has panicked");
+                std::process::exit(BUG);
+            }
+            // A look-up of a name may still be running; nobody waits for it any more.
+            runtime.shutdown_background();
             drop(working);
         };
         threads.push(thread::Builder::new().name(format!("lane-{lane}")).spawn(work)?);
@@ -89,7 +99,7 @@ pub async fn run(engine: &Arc<Engine>, hands: usize) -> anyhow::Result<()> {
         () = engine.oversee() => {}
     }
     for thread in threads {
-        thread.join().map_err(|_| anyhow::anyhow!("a bug in maildirq: a worker thread has panicked"))?;
+        thread.join().expect("a lane catches its panics");
     }
     Ok(())
 }

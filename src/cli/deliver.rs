@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use std::ffi::OsString;
 use std::io::stdin;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Take one message on stdin into a Maildir
 ///
@@ -57,6 +58,11 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         say(format_args!("4.3.0 maildirq: a bug: {panic}"));
         std::process::exit(75);
     }));
+    // An MTA may limit the size of files. That is to be an error of write(2), not the end.
+    if let Err(error) = signal_hook::flag::register(libc::SIGXFSZ, Arc::default()) {
+        say(format_args!("4.3.0 maildirq: {error}"));
+        return Exit::TempFail;
+    }
     let own = arguments.into_iter().skip(1);
     match Alone::try_parse_from(own) {
         Ok(Alone { args }) => run(&args),

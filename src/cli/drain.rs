@@ -95,7 +95,7 @@ fn look(config: &Config, since: Option<SystemTime>) -> Result<Waiting, Exit> {
 
 /// A progress bar, on a terminal, for work that takes more than a second.
 async fn show_progress(engine: Arc<Engine>, expected: u64) {
-    if !stderr().is_terminal() {
+    if !stderr().is_terminal() || logging::is_json() {
         return;
     }
     sleep(Duration::from_secs(1)).await;

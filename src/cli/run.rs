@@ -164,5 +164,5 @@ pub fn describe(waiting: &Waiting) -> String {
 }
 
 fn oldest(waiting: &Waiting) -> Option<String> {
-    waiting.oldest.map(|oldest| humantime::format_rfc3339_seconds(oldest).to_string())
+    waiting.oldest.map(|oldest| humantime::format_rfc3339_seconds(oldest.max(SystemTime::UNIX_EPOCH)).to_string())
 }

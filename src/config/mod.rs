@@ -253,6 +253,8 @@ mod tests {
             ("maildir = \"/m\"\n[target.app]\nurl = \"http://x/\"\ntimout = \"1s\"\n", "unknown field `timout`"),
             ("maildir = \"/m\"\n[target.app]\nurl = \"http://x/\"\ntimeout = \"soon\"\n", "line 4, column 11"),
             ("maildir = \"/m\"\n[target.app]\nurl = \"http://x/\"\nconcurrency = 0\n", "line 4"),
+            ("maildir = \"/m\"\nrescan = \"0s\"\n[target.app]\nurl = \"http://x/\"\n", "longer than nothing"),
+            ("maildir = \"/m\"\nrescan = \"100y\"\n[target.app]\nurl = \"http://x/\"\n", "at most ten years"),
             ("[target.app]\nurl = \"http://x/\"\n", "missing field `maildir`"),
             ("maildir = \"/m\"\n[target]\n", "one [target.NAME]"),
             ("maildir = \"/m\"\n[target.\"a/b\"]\nurl = \"http://x/\"\n", "a name is made of"),

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Deserializer, de::Error};
 use std::time::Duration;
 
+/// Longer waits make no sense, and would not fit every clock.
+const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
+
 /// A duration in the configuration.
 pub(super) struct Span(pub Duration);
 
@@ -29,7 +32,11 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        parse_duration(&String::deserialize(from)?).map(Span).map_err(D::Error::custom)
+        let span = parse_duration(&String::deserialize(from)?).map_err(D::Error::custom)?;
+        if span.is_zero() || span > LONGEST {
+            return Err(D::Error::custom("a duration here is longer than nothing, and at most ten years"));
+        }
+        Ok(Span(span))
     }
 }
 

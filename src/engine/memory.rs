@@ -110,11 +110,11 @@ impl MemoryQueue {
 }
 
 impl State {
-    fn may_go(&self, place: &Place, open: &dyn Fn(&str) -> bool, by: SystemTime) -> bool {
+    fn may_go(place: &Place, open: &dyn Fn(&str) -> bool, by: SystemTime) -> bool {
         match place {
             Place::Ready => true,
             Place::Waiting(due) => *due <= by,
-            Place::Parked(target) => open(target) && !self.paused.contains(&**target),
+            Place::Parked(target) => open(target),
             Place::Held | Place::Dead(_) => false,
         }
     }
@@ -123,12 +123,16 @@ impl State {
 impl Queue for MemoryQueue {
     fn claim(&self, by: SystemTime, open: &dyn Fn(&str) -> bool) -> io::Result<Option<Claim>> {
         let mut state = self.state();
-        let found = state.messages.iter().find(|(_, stored)| state.may_go(&stored.place, open, by));
+        let found = state.messages.iter().find(|(_, stored)| State::may_go(&stored.place, open, by));
         let Some(number) = found.map(|(number, _)| *number) else { return Ok(None) };
         let stored = state.messages.get_mut(&number).expect("it was found a line above");
         stored.place = Place::Held;
         let message = stored.message.clone();
         Ok(Some(Claim { message, lease: Box::new(MemoryLease { queue: self.clone(), number }) }))
+    }
+
+    fn is_paused(&self, target: &str) -> bool {
+        self.state().paused.contains(target)
     }
 
     fn outlook(&self, by: SystemTime) -> Outlook {
@@ -172,10 +176,6 @@ impl MemoryLease {
 }
 
 impl Lease for MemoryLease {
-    fn is_paused(&self, target: &str) -> bool {
-        self.queue.state().paused.contains(target)
-    }
-
     fn sending(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -21,6 +21,9 @@ pub trait Queue: Send + Sync {
     /// The queue itself is at fault (not one message); try again later.
     fn claim(&self, by: SystemTime, open: &dyn Fn(&str) -> bool) -> io::Result<Option<Claim>>;
 
+    /// Whether an operator has paused this target.
+    fn is_paused(&self, target: &str) -> bool;
+
     /// What is to be expected of the next calls of [`claim`](Queue::claim).
     fn outlook(&self, by: SystemTime) -> Outlook;
 
@@ -63,9 +66,6 @@ impl fmt::Debug for Claim {
 
 /// The one right to work on a message.
 pub trait Lease: Send {
-    /// Whether an operator has paused this target. Asked after routing, under the claim.
-    fn is_paused(&self, target: &str) -> bool;
-
     /// From now on only the target is waited for: a death of this process is no longer the
     /// message's fault.
     ///

@@ -64,10 +64,6 @@ impl Routes {
         &self.destinations
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<&Destination> {
-        self.destinations.iter().find(|destination| &*destination.name == name)
-    }
-
     pub(super) fn route(&self, message: &Message) -> &Destination {
         &self.destinations[(self.choose)(message)]
     }

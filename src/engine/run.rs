@@ -165,40 +165,53 @@ impl Engine {
 
     async fn hand(&self, lane: usize) {
         let mut stop = self.stop.clone();
-        while !self.over.load(Ordering::Acquire) && !stop.is_finishing() {
+        self.in_hand.fetch_add(1, Ordering::AcqRel);
+        while let Some(job) = self.next_job(&mut stop).await {
+            self.call_another_hand();
+            self.attempt_and_settle(lane, job, &mut stop).await;
+        }
+        self.in_hand.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Waits for something to do. None at the end. A hand counts as busy but while it listens.
+    async fn next_job(&self, stop: &mut Stop) -> Option<Job<'_>> {
+        loop {
+            // Listening begins before looking, so that no ring is lost in between.
             let mut heard = pin!(self.queue.bell().hands().notified());
             heard.as_mut().enable();
-            if stop.may_claim() {
-                self.in_hand.fetch_add(1, Ordering::AcqRel);
-                let taken = self.take().await;
-                if let Some(job) = taken {
-                    self.call_another_hand();
-                    self.attempt_and_settle(lane, job, &mut stop).await;
-                    self.in_hand.fetch_sub(1, Ordering::AcqRel);
-                    continue;
-                }
-                let others_busy = self.in_hand.fetch_sub(1, Ordering::AcqRel) > 1;
-                if !others_busy && self.is_finished() {
-                    self.over.store(true, Ordering::Release);
-                    self.queue.bell().ring_all();
-                    return;
-                }
+            if self.over.load(Ordering::Acquire) || stop.is_finishing() {
+                return None;
             }
+            if stop.may_claim()
+                && let Some(job) = self.take().await
+            {
+                return Some(job);
+            }
+            let others_busy = self.in_hand.fetch_sub(1, Ordering::AcqRel) > 1;
             self.listening.fetch_add(1, Ordering::AcqRel);
-            // While all hands were busy there was no alarm.
-            if self.next_alarm().is_some() {
-                self.queue.bell().set_timer();
-            }
-            tokio::select! {
-                () = heard => {}
-                () = stop.changed() => {}
+            if stop.may_claim() && !others_busy && self.is_finished() {
+                self.over.store(true, Ordering::Release);
+                self.queue.bell().ring_all();
+            } else {
+                // While all hands were busy there was no alarm.
+                if self.next_alarm().is_some() {
+                    self.queue.bell().set_timer();
+                }
+                tokio::select! {
+                    () = heard => {}
+                    () = stop.changed() => {}
+                }
             }
             self.listening.fetch_sub(1, Ordering::AcqRel);
+            self.in_hand.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     fn call_another_hand(&self) {
-        if self.queue.outlook(self.horizon()).ready && self.some_target_is_open() {
+        let outlook = self.queue.outlook(self.horizon());
+        let now = Instant::now().into_std();
+        let has_room = |destination: &Destination| destination.gate().admits(now);
+        if (outlook.ready || outlook.parked > 0) && self.routes.destinations().iter().any(has_room) {
             self.queue.bell().ring();
         }
     }
@@ -217,20 +230,28 @@ impl Engine {
     /// Up to when messages may be due to be claimed. A one-shot run takes what was due when it
     /// began, so that it takes no message twice.
     fn horizon(&self) -> SystemTime {
-        if self.until == Until::Drained { self.began } else { (self.conditions.now)() }
+        let now = (self.conditions.now)();
+        // The clock may be set back meanwhile.
+        if self.until == Until::Drained { self.began.min(now) } else { now }
+    }
+
+    fn is_open(&self, destination: &Destination) -> bool {
+        destination.gate().admits(Instant::now().into_std()) && !self.queue.is_paused(&destination.name)
     }
 
     fn some_target_is_open(&self) -> bool {
-        let now = Instant::now().into_std();
-        self.routes.destinations().iter().any(|destination| destination.gate().admits(now))
+        self.routes.destinations().iter().any(|destination| self.is_open(destination))
     }
 
     /// Capacity before work: nothing is claimed that no target has room for, and what is claimed
     /// for a target without room is parked, so that it holds nothing up.
     async fn take(&self) -> Option<Job<'_>> {
-        while !self.is_in_trouble() && self.some_target_is_open() {
-            let now = Instant::now().into_std();
-            let is_open = |name: &str| self.routes.find(name).is_some_and(|found| found.gate().admits(now));
+        while !self.is_in_trouble() {
+            let open: Vec<_> = self.routes.destinations().iter().filter(|target| self.is_open(target)).collect();
+            if open.is_empty() {
+                return None;
+            }
+            let is_open = |name: &str| open.iter().any(|target| &*target.name == name);
             let Claim { message, lease } = match self.queue.claim(self.horizon(), &is_open) {
                 Ok(claim) => {
                     self.trouble_is_over();
@@ -242,7 +263,8 @@ impl Engine {
                 }
             };
             let destination = self.routes.route(&message);
-            let pass = if lease.is_paused(&destination.name) { None } else { destination.gate().admit(now) };
+            let pass =
+                if is_open(&destination.name) { destination.gate().admit(Instant::now().into_std()) } else { None };
             match pass {
                 Some(pass) => return Some(Job { message, lease, destination, pass }),
                 None => self.settle(&message, lease, Settlement::Park { target: destination.name.clone() }).await,
@@ -333,17 +355,19 @@ impl Engine {
 
     /// How long until a hand that has nothing to do should look again, if there is one.
     fn next_alarm(&self) -> Option<Duration> {
-        if self.listening.load(Ordering::Acquire) == 0 {
+        if self.listening.load(Ordering::Acquire) == 0 || !self.stop.may_claim() {
             return None;
         }
         let now = Instant::now();
-        if let Some(until) = self.trouble().until {
+        let is_open = self.some_target_is_open();
+        if let (true, Some(until)) = (is_open, self.trouble().until) {
             return Some(until.saturating_duration_since(now));
         }
         let outlook = self.queue.outlook(self.horizon());
         let wall = (self.conditions.now)();
-        let to_retry = outlook.next_due.map(|due| due.duration_since(wall).unwrap_or_default());
-        if self.some_target_is_open() {
+        let next_due = if self.until == Until::Drained { None } else { outlook.next_due };
+        let to_retry = next_due.map(|due| due.duration_since(wall).unwrap_or_default());
+        if is_open {
             return to_retry;
         }
         let something_waits = outlook.ready || outlook.parked > 0 || to_retry == Some(Duration::ZERO);

@@ -17,7 +17,7 @@ pub(super) struct Backlog {
     ready: BinaryHeap<Reverse<(SystemTime, Id)>>,
     ready_count: usize,
     waiting: BinaryHeap<Reverse<(SystemTime, Id)>>,
-    parked: BTreeMap<Arc<str>, VecDeque<Id>>,
+    parked: BTreeMap<Arc<str>, VecDeque<(SystemTime, Id)>>,
     search: u32,
 }
 
@@ -100,11 +100,12 @@ impl Backlog {
         self.ready_count += 1;
     }
 
-    /// Takes a message that is due `by` this time: one parked under a target that is `open`, else the
-    /// one that has been ready for longest.
+    /// Takes the message that has been ready, or parked under a target that is `open`, for longest,
+    /// of those that are due `by` this time. So a message that fails as every probe goes behind those
+    /// that have not been tried yet.
     pub(super) fn take(&mut self, by: SystemTime, open: impl Fn(&str) -> bool) -> Option<Candidate> {
         self.promote(by);
-        while let Some(key) = self.take_parked(&open).or_else(|| self.pop_ready()) {
+        while let Some(key) = self.pop_oldest(&open) {
             if let Some(entry) = self.entries.get_mut(&key)
                 && matches!(entry.place, Place::Ready | Place::Parked)
             {
@@ -113,6 +114,19 @@ impl Backlog {
             }
         }
         None
+    }
+
+    fn pop_oldest(&mut self, open: impl Fn(&str) -> bool) -> Option<Id> {
+        let fronts = self.parked.iter().filter(|(target, _)| open(target));
+        let oldest = fronts.filter_map(|(target, keys)| Some((keys.front()?.0, target))).min();
+        let ready_since = self.ready.peek().map(|Reverse((since, _))| *since);
+        match oldest {
+            Some((since, target)) if ready_since.is_none_or(|ready| since < ready) => {
+                let target = Arc::clone(target);
+                self.pop_parked(&target)
+            }
+            _ => self.pop_ready(),
+        }
     }
 
     /// Moves what has fallen due among what is ready.
@@ -136,14 +150,13 @@ impl Backlog {
         Some(key)
     }
 
-    fn take_parked(&mut self, open: impl Fn(&str) -> bool) -> Option<Id> {
-        let target = self.parked.keys().find(|target| open(target))?.clone();
-        let keys = self.parked.get_mut(&target)?;
-        let key = keys.pop_front();
+    fn pop_parked(&mut self, target: &str) -> Option<Id> {
+        let keys = self.parked.get_mut(target)?;
+        let (_, key) = keys.pop_front()?;
         if keys.is_empty() {
-            self.parked.remove(&target);
+            self.parked.remove(target);
         }
-        key
+        Some(key)
     }
 
     /// Gives a message back: it may be taken at once.
@@ -174,9 +187,9 @@ impl Backlog {
     }
 
     /// Gives a message back: it may be taken when its target is open, after those parked before.
-    pub(super) fn park(&mut self, key: Id, target: Arc<str>) {
+    pub(super) fn park(&mut self, key: Id, target: Arc<str>, now: SystemTime) {
         if self.set(key, Place::Parked, 0) {
-            self.parked.entry(target).or_default().push_back(key);
+            self.parked.entry(target).or_default().push_back((now, key));
         }
     }
 
@@ -232,6 +245,9 @@ impl Backlog {
     pub(super) fn end_search(&mut self) {
         let search = self.search;
         self.entries.retain(|_, entry| entry.seen == search || entry.place == Place::Held);
+        for keys in self.parked.values_mut() {
+            keys.retain(|(_, key)| self.entries.contains_key(key));
+        }
         if self.entries.is_empty() {
             *self = Backlog { search, ..Backlog::default() };
         }
@@ -243,7 +259,7 @@ impl Backlog {
     }
 
     /// Whether there are messages that may be taken by this time.
-    pub(super) fn has_ready(&self, by: SystemTime) -> bool {
+    pub(super) fn has_ready(&mut self, by: SystemTime) -> bool {
         self.ready_count > 0 || self.next_due().is_some_and(|due| due <= by)
     }
 
@@ -253,8 +269,23 @@ impl Backlog {
     }
 
     /// When the first waiting message is due.
-    pub(super) fn next_due(&self) -> Option<SystemTime> {
-        self.waiting.peek().map(|Reverse((due, _))| *due)
+    pub(super) fn next_due(&mut self) -> Option<SystemTime> {
+        while let Some(&Reverse((due, key))) = self.waiting.peek() {
+            if self.entries.get(&key).is_some_and(|entry| entry.place == Place::Waiting(due)) {
+                return Some(due);
+            }
+            self.waiting.pop();
+        }
+        None
+    }
+
+    /// Makes all that waits for a time due: the clock that the times were told by has been set.
+    pub(super) fn clock_was_set(&mut self, now: SystemTime) {
+        let is_waiting = |entry: &Entry| matches!(entry.place, Place::Waiting(_));
+        let waiting: Vec<_> = self.entries.iter().filter(|(_, entry)| is_waiting(entry)).map(|(key, _)| *key).collect();
+        for key in waiting {
+            self.release(key, now);
+        }
     }
 }
 
@@ -324,15 +355,36 @@ mod tests {
         let mut backlog = three();
         for number in [2, 3, 1] {
             take(&mut backlog, 99);
-            backlog.park(key(number), if number == 1 { "b" } else { "a" }.into());
+            backlog.park(key(number), if number == 1 { "b" } else { "a" }.into(), at(100 + u64::from(number)));
         }
         assert_eq!((backlog.parked_count(), take(&mut backlog, 99)), (3, None));
         let open = |backlog: &mut Backlog| backlog.take(at(0), |target| target == "a").map(|found| found.key);
         assert_eq!(open(&mut backlog), Some(key(2)));
-        backlog.park(key(2), "a".into());
+        backlog.park(key(2), "a".into(), at(200));
         assert_eq!(open(&mut backlog), Some(key(3)));
         assert_eq!(open(&mut backlog), Some(key(2)));
         assert_eq!(open(&mut backlog), None);
+    }
+
+    #[test]
+    fn what_has_just_been_parked_again_goes_behind_what_came_meanwhile() {
+        let mut backlog = Backlog::default();
+        backlog.add_ready(key(1), &name(1), at(10));
+        take(&mut backlog, 99);
+        backlog.park(key(1), "a".into(), at(20));
+        backlog.add_ready(key(2), &name(2), at(30));
+        let open = |backlog: &mut Backlog| backlog.take(at(0), |_| true).map(|found| found.key);
+        assert_eq!(open(&mut backlog), Some(key(1)));
+        backlog.park(key(1), "a".into(), at(40));
+        assert_eq!(open(&mut backlog), Some(key(2)));
+    }
+
+    #[test]
+    fn what_waits_is_looked_at_again_when_the_clock_was_set() {
+        let mut backlog = Backlog::default();
+        backlog.add_waiting(key(1), &name(1), at(1_000_000));
+        backlog.clock_was_set(at(5));
+        assert_eq!(take(&mut backlog, 5), Some("1".into()));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Taking a message: the checks, in order.
 //!
-//! open · regular? · flock · still under this name? · due? · still being written? Only what passes
+//! open · regular? · flock · still being written? · still under this name? · due? Only what passes
 //! all of them is ours. Each refusal says what it means for the message.
 
 use super::layout::{Layout, stat};
-use super::story::{Story, system_time};
+use super::names::id_of_file;
+use super::story::{self, Story, system_time};
 use super::writer::has_writer;
 use crate::engine::{Body, HEADER_LIMIT, Id};
 use bytes::Bytes;
@@ -85,34 +86,38 @@ pub(super) fn lock(layout: &Layout, name: &OsStr, now: SystemTime) -> Result<Loc
             return Err(Refused::Fault(layout.error("new", io::Error::new(error.kind(), format!("flock: {error}")))));
         }
     }
-    let size = found.st_size.unsigned_abs();
-    let mtime = (found.st_mtime, found.st_mtime_nsec);
-    let id = super::names::id_of_file(&layout.queue, name, size, mtime);
-    let mut locked = Locked {
-        file: Arc::new(file),
-        name: name.to_owned(),
-        id,
-        size,
-        modified: system_time(mtime.0, mtime.1),
-        ctime: (found.st_ctime, found.st_ctime_nsec),
-        inode: (found.st_dev, found.st_ino),
-        story: None,
-    };
-    if !locked.is_in_place(layout)? {
-        return Err(Refused::Gone);
-    }
-    locked.story =
-        Story::read(layout.root(), id).map_err(|error| Refused::Fault(layout.error("maildirq/story", error)))?;
-    if let Some(due) = locked.story.as_ref().map(|story| story.due(now)).filter(|due| *due > now) {
-        return Err(Refused::Due(due));
-    }
-    if has_writer(&locked.file, locked.modified, now) {
+    if has_writer(&file, system_time(found.st_mtime, found.st_mtime_nsec), now) {
         return Err(Refused::Writing);
     }
-    match locked.modified.checked_add(EMPTY_FOR) {
-        Some(until) if size == 0 && until > now => Err(Refused::Empty(until)),
-        _ => Ok(locked),
+    // What counts is looked up by name, after the last moment at which anybody could have written.
+    let inode = (found.st_dev, found.st_ino);
+    let found = match stat(layout.root(), &*path) {
+        Ok(found) if (found.st_dev, found.st_ino) == inode => found,
+        Ok(_) | Err(Errno::NOENT) => return Err(Refused::Gone),
+        Err(error) => return Err(Refused::Fault(layout.error("new", error))),
+    };
+    let size = found.st_size.unsigned_abs();
+    let id = id_of_file(&layout.queue, name, size, (found.st_mtime, found.st_mtime_nsec));
+    let story = Story::read(layout.root(), id).map_err(|error| {
+        let is_ours = error.raw_os_error().is_some_and(|code| is_shortage(Errno::from_raw_os_error(code)));
+        let error = layout.error(story::path(id), error);
+        if is_ours { Refused::Fault(error) } else { Refused::Unreadable(error) }
+    })?;
+    if let Some(due) = story.as_ref().map(|story| story.due(now)).filter(|due| *due > now) {
+        return Err(Refused::Due(due));
     }
+    let modified = system_time(found.st_mtime, found.st_mtime_nsec);
+    match modified.checked_add(EMPTY_FOR) {
+        Some(until) if size == 0 && until > now => return Err(Refused::Empty(until)),
+        _ => {}
+    }
+    let ctime = (found.st_ctime, found.st_ctime_nsec);
+    Ok(Locked { file: Arc::new(file), name: name.to_owned(), id, size, modified, ctime, inode, story })
+}
+
+/// Whether the system has run out of something, which is no fault of a message.
+fn is_shortage(error: Errno) -> bool {
+    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
 impl Locked {
@@ -205,7 +210,7 @@ fn cannot_open(layout: &Layout, name: &OsStr, error: Errno) -> Refused {
         Errno::NOENT => Refused::Gone,
         Errno::LOOP => Refused::Odd("a symbolic link"),
         Errno::NXIO => Refused::Odd("a socket"),
-        Errno::MFILE | Errno::NFILE | Errno::NOMEM => Refused::Fault(layout.error("new", error)),
+        error if is_shortage(error) => Refused::Fault(layout.error("new", error)),
         // A folder that cannot be entered says the same of each of its files.
         _ => match layout.check_writable() {
             Ok(()) => Refused::Unreadable(layout.error(OsStr::from_bytes(in_new(name).as_bytes()), error)),

@@ -50,7 +50,8 @@ pub enum Refusal {
 /// Delivers all of `message` into the Maildir at `path`. Returns the name of the file in `new/`.
 ///
 /// # Errors
-/// It was not delivered, and nothing of it is left behind.
+/// It was not delivered, and nothing of it is left behind. Only where the last step fails, the
+/// fsync of `new/`, it is there, and will come again when the MTA tries again.
 pub fn deliver(path: &Path, delivery: &Delivery, message: impl Read) -> Result<String, Refusal> {
     let trace = trace_fields(delivery)?;
     let at = |part: &str| {
@@ -97,7 +98,7 @@ fn write(
 ) -> Result<(), Refusal> {
     let io_error = |error| Refusal::Io { path: path.to_owned(), error };
     let limit = max_size.unwrap_or(u64::MAX - 1);
-    let mut message = message.take(limit + 1);
+    let mut message = message.take(limit.saturating_add(1));
     let mut head = Vec::new();
     message.by_ref().take(HEADER_LIMIT as u64).read_to_end(&mut head).map_err(io_error)?;
     if head.is_empty() {

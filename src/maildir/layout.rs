@@ -264,19 +264,42 @@ fn owner_of(path: &Path) -> String {
     owner.map_or_else(|| "unknown".to_owned(), |stat| format!("uid {}", stat.st_uid))
 }
 
-fn make_folder(root: &OwnedFd, folder: &str) -> Result<(), Errno> {
+fn make_folder(root: impl AsFd, folder: &str) -> Result<(), Errno> {
     match mkdirat(root, folder, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-fn make_maildir_folder(root: &OwnedFd, folder: &str) -> Result<(), Errno> {
-    make_folder(root, folder)?;
+/// Makes a Maildir++ folder, as far as it is not there.
+pub(super) fn make_maildir_folder(root: impl AsFd, folder: &str) -> Result<(), Errno> {
+    make_folder(&root, folder)?;
     for part in ["new", "cur", "tmp"] {
-        make_folder(root, &format!("{folder}/{part}"))?;
+        make_folder(&root, &format!("{folder}/{part}"))?;
     }
     // Maildir++ marks its folders by this file; nothing depends on it.
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     openat(root, format!("{folder}/maildirfolder"), flags, Mode::RUSR | Mode::WUSR).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known_by_their_numbers() {
+        // As in statfs(2): NFS, SMB2, FUSE; and the local ext4, XFS, btrfs, tmpfs, ZFS.
+        for (magic, kind) in [(0x6969, "NFS"), (0xfe53_4d42, "CIFS"), (0x6573_5546, "FUSE")] {
+            assert_eq!(network_file_system(magic), Some(kind));
+        }
+        for magic in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x2fc1_2fc1] {
+            assert_eq!(network_file_system(magic), None, "{magic:x}");
+        }
+    }
+
+    #[test]
+    fn a_network_file_system_is_refused_with_the_reason() {
+        let error = OpenError::Network { path: "/srv/mail".into(), kind: "NFS" }.to_string();
+        assert!(error.contains("/srv/mail") && error.contains("NFS") && error.contains("try:"), "{error}");
+    }
 }

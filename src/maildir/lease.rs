@@ -3,10 +3,10 @@
 use super::claim::{Locked, Refused, in_new};
 use super::crash;
 use super::hands::Slot;
-use super::layout::{DEAD, DONE, Keep, Layout, PAUSED};
+use super::layout::{DEAD, DONE, Keep, Layout, PAUSED, make_maildir_folder};
 use super::names::{shown, unique_name};
 use super::queue::Shared;
-use super::story::{self, Event, Line, is_full};
+use super::story::{self, Event, Line};
 use super::sync::Changed;
 use crate::engine::{BoxFuture, Id, Lease, Note, Settlement};
 use rustix::fs::{Access, AtFlags, RenameFlags, accessat, renameat_with, unlinkat};
@@ -15,7 +15,16 @@ use std::ffi::{OsStr, OsString};
 use std::future::ready;
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Where a message belongs when its claim has ended.
+enum Belongs {
+    Nowhere,
+    Ready,
+    Waiting(SystemTime),
+    Parked(Arc<str>),
+}
 
 /// The right to work on one message of a Maildir: its flock, and our slot.
 pub(super) struct MaildirLease {
@@ -32,8 +41,7 @@ impl MaildirLease {
 
     /// Sets a message aside that must not be tried, with the reason.
     pub(super) fn bury(mut self, reason: String) -> io::Result<()> {
-        let note =
-            Note { at: SystemTime::now(), target: "".into(), status: None, took: std::time::Duration::ZERO, reason };
+        let note = Note { at: SystemTime::now(), target: "".into(), status: None, took: Duration::ZERO, reason };
         self.end(|lease, locked| lease.dead(locked, note))
     }
 
@@ -44,28 +52,36 @@ impl MaildirLease {
 
     /// Ends the claim without a word; where the message belongs now, the caller knows.
     pub(super) fn hand_back(mut self) {
-        self.locked = None;
         self.clear_slot();
+        self.locked = None;
     }
 
     fn layout(&self) -> &Layout {
         &self.shared.layout
     }
 
-    /// Settles by `how`; the lock is given up last. What cannot be settled is tried again later.
-    fn end(&mut self, how: impl FnOnce(&mut Self, &Locked) -> io::Result<()>) -> io::Result<()> {
+    /// Settles by `how`, gives up slot and lock, and only then lets our own hands know where the
+    /// message belongs now: they would find it busy. What cannot be settled is tried again later.
+    fn end(&mut self, how: impl FnOnce(&mut Self, &Locked) -> io::Result<Belongs>) -> io::Result<()> {
         let Some(locked) = self.locked.take() else { return Ok(()) };
         let settled = how(self, &locked);
-        if settled.is_err() && !crash::is_dead() {
-            self.shared.backlog().wait(self.key, SystemTime::now() + Shared::FAULT_WAIT);
-            self.shared.bell.set_timer();
-        }
         self.clear_slot();
-        if Arc::strong_count(&locked.file) > 1 && !crash::is_dead() {
-            // A body that is still being dropped, or a child process, shares the lock with us.
-            fs2::FileExt::unlock(&*locked.file)?;
+        let unlocked = unlock(locked);
+        if crash::is_dead() {
+            return settled.map(drop);
         }
-        settled
+        let now = SystemTime::now();
+        let mut backlog = self.shared.backlog();
+        match &settled {
+            Ok(Belongs::Nowhere) => backlog.forget(self.key),
+            Ok(Belongs::Waiting(due)) => backlog.wait(self.key, *due),
+            Ok(Belongs::Parked(target)) => backlog.park(self.key, Arc::clone(target), now),
+            Ok(Belongs::Ready) => backlog.release(self.key, now),
+            Err(_) => backlog.wait(self.key, now + Shared::FAULT_WAIT),
+        }
+        drop(backlog);
+        self.shared.bell.set_timer();
+        settled.and(unlocked)
     }
 
     fn clear_slot(&mut self) {
@@ -75,14 +91,13 @@ impl MaildirLease {
     }
 
     /// The application has it: it leaves `new/`.
-    fn done(&mut self, locked: &Locked) -> io::Result<()> {
+    fn done(&self, locked: &Locked) -> io::Result<()> {
         crash::point("before removal")?;
         if !still_ours(locked, self.layout())? {
             tracing::warn!(event = "moved_in_hand", id = %locked.id, file = shown(&locked.name), "somebody moved it while it was delivered");
         } else if let Err(error) = remove(&self.shared, &locked.name) {
             return Err(self.layout().error(&*in_new(&locked.name), error));
         }
-        self.shared.backlog().forget(self.key);
         crash::point("after removal")?;
         if locked.story.is_some() {
             story::remove(self.layout().root(), locked.id)?;
@@ -91,7 +106,7 @@ impl MaildirLease {
     }
 
     /// It stays, and is due again later.
-    fn retry(&mut self, locked: &Locked, due: SystemTime, charged: bool, note: Note) -> io::Result<()> {
+    fn retry(&self, locked: &Locked, due: SystemTime, charged: bool, note: Note) -> io::Result<Belongs> {
         crash::point("before the retry is told")?;
         let line = Line { due: Some(due), charged, ..self.line(locked, Event::Retry, note) };
         let told = story::append(self.layout().root(), locked.id, line, due);
@@ -101,39 +116,37 @@ impl MaildirLease {
             let reason = self.layout().error(story::path(locked.id), error);
             tracing::warn!(event = "retry_not_written", id = %locked.id, %reason, "after a restart it is tried early");
         }
-        self.shared.backlog().wait(self.key, due);
-        self.shared.bell.set_timer();
-        Ok(())
+        Ok(Belongs::Waiting(due))
     }
 
     /// It is set aside: declared dead for good before it is moved.
-    fn dead(&mut self, locked: &Locked, note: Note) -> io::Result<()> {
+    fn dead(&mut self, locked: &Locked, note: Note) -> io::Result<Belongs> {
         crash::point("before the death is told")?;
         let at = note.at;
         let line = Line { ctime: Some(locked.ctime), charged: true, ..self.line(locked, Event::Dead, note) };
-        match story::append(self.layout().root(), locked.id, line, at) {
-            Ok(story) => {
-                crash::point("after the death is told")?;
-                story.sync_data()?;
+        let told = story::append(self.layout().root(), locked.id, line, at).and_then(|story| {
+            crash::point("after the death is told")?;
+            story.sync_data()
+        });
+        if let Err(error) = told {
+            if crash::is_dead() {
+                return Err(error);
             }
-            // A move needs no room. That it is dead, the folder says; why, only the log.
-            Err(error) if is_full(&error) => {
-                let reason = self.layout().error(story::path(locked.id), error);
-                tracing::warn!(event = "death_not_written", id = %locked.id, %reason, "why it is dead stands in this log only");
-            }
-            Err(error) => return Err(self.layout().error(story::path(locked.id), error)),
+            // A move needs no story. That it is dead, the folder says; why, only the log.
+            let reason = self.layout().error(story::path(locked.id), error);
+            tracing::warn!(event = "death_not_written", id = %locked.id, %reason, "why it is dead stands in this log only");
         }
         self.move_to_dead(locked)
     }
 
-    fn move_to_dead(&mut self, locked: &Locked) -> io::Result<()> {
+    fn move_to_dead(&mut self, locked: &Locked) -> io::Result<Belongs> {
         if still_ours(locked, self.layout())? {
             move_to(self.layout(), &locked.name, DEAD).map_err(|error| self.layout().error(DEAD, error))?;
         }
         self.shared.sync.note(Changed::Dead);
         self.shared.sync.note(Changed::New);
-        self.shared.backlog().forget(self.key);
-        crash::point("after the move to dead")
+        crash::point("after the move to dead")?;
+        Ok(Belongs::Nowhere)
     }
 
     fn line(&self, locked: &Locked, event: Event, note: Note) -> Line {
@@ -154,10 +167,6 @@ impl MaildirLease {
 }
 
 impl Lease for MaildirLease {
-    fn is_paused(&self, target: &str) -> bool {
-        is_paused(self.layout(), target)
-    }
-
     fn sending(&mut self) -> io::Result<()> {
         match (&self.shared.hands, &self.slot) {
             (Some(hands), Some(slot)) => hands.sending(slot),
@@ -167,19 +176,16 @@ impl Lease for MaildirLease {
 
     fn settle(mut self: Box<Self>, how: Settlement) -> BoxFuture<'static, io::Result<()>> {
         let settled = match how {
+            Settlement::Done if self.shared.options.removes_aside && self.shared.slow.is_slow() => {
+                return Box::pin(self.settle_done_aside());
+            }
             Settlement::Done => self.settle_done(),
             Settlement::Retry { due, charged, note } => {
                 self.end(|lease, locked| lease.retry(locked, due, charged, note))
             }
             Settlement::Dead { note } => self.end(|lease, locked| lease.dead(locked, note)),
-            Settlement::Park { target } => self.end(|lease, _| {
-                lease.shared.backlog().park(lease.key, target);
-                Ok(())
-            }),
-            Settlement::Release => self.end(|lease, _| {
-                lease.shared.backlog().release(lease.key, SystemTime::now());
-                Ok(())
-            }),
+            Settlement::Park { target } => self.end(|_, _| Ok(Belongs::Parked(target))),
+            Settlement::Release => self.end(|_, _| Ok(Belongs::Ready)),
         };
         Box::pin(ready(settled))
     }
@@ -190,28 +196,64 @@ impl MaildirLease {
     /// only its removal is tried again.
     fn settle_done(&mut self) -> io::Result<()> {
         let Some(locked) = self.locked.take() else { return Ok(()) };
+        let began = Instant::now();
         let settled = self.done(&locked);
         self.clear_slot();
-        if settled.is_err() && !crash::is_dead() {
+        if settled.is_ok() {
+            self.shared.backlog().forget(self.key);
+            // The last close of a removed file may take longer than its removal.
+            drop(locked);
+            self.shared.slow.took(began.elapsed());
+        } else if !crash::is_dead() {
             self.shared.remove_later(self.key, locked);
         }
         settled
+    }
+
+    /// On a disk where a removal takes long, it must not hold up the lane.
+    async fn settle_done_aside(mut self: Box<Self>) -> io::Result<()> {
+        tokio::task::spawn_blocking(move || self.settle_done()).await.map_err(io::Error::other)?
+    }
+}
+
+/// How long removals take: most disks are quick, but where each freed block is discarded at once
+/// (mount option `discard`) the last close of a file waits for the device.
+#[derive(Debug, Default)]
+pub(super) struct Slow(AtomicBool);
+
+impl Slow {
+    /// Handing a removal to another thread costs a tenth of this.
+    const LONG: Duration = Duration::from_micros(300);
+
+    fn is_slow(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn took(&self, time: Duration) {
+        let is_slow = time > Self::LONG;
+        if is_slow != self.is_slow() {
+            self.0.store(is_slow, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for MaildirLease {
     fn drop(&mut self) {
         if self.locked.is_some() && !crash::is_dead() {
-            let released = self.end(|lease, _| {
-                lease.shared.backlog().release(lease.key, SystemTime::now());
-                lease.shared.bell.ring();
-                Ok(())
-            });
-            if let Err(error) = released {
+            if let Err(error) = self.end(|_, _| Ok(Belongs::Ready)) {
                 tracing::warn!(event = "release_failed", reason = %error);
             }
+            self.shared.bell.ring();
         }
     }
+}
+
+/// Gives up the lock, also where a body that is still being dropped, or a child, shares it with us.
+fn unlock(locked: Locked) -> io::Result<()> {
+    let is_shared = Arc::strong_count(&locked.file) > 1 && !crash::is_dead();
+    let unlocked = if is_shared { fs2::FileExt::unlock(&*locked.file) } else { Ok(()) };
+    drop(locked);
+    unlocked
 }
 
 fn still_ours(locked: &Locked, layout: &Layout) -> io::Result<bool> {
@@ -246,6 +288,11 @@ fn move_to(layout: &Layout, name: &OsStr, folder: &str) -> io::Result<()> {
     match rename(&to) {
         Err(Errno::EXIST) => Ok(rename(format!("{folder}/new/{}", unique_name()).as_ref())?),
         Err(Errno::NOENT) if super::layout::stat(layout.root(), &*from).err() == Some(Errno::NOENT) => Ok(()),
+        // A mail client may remove folders.
+        Err(Errno::NOENT) => {
+            make_maildir_folder(layout.root(), folder)?;
+            Ok(rename(&to)?)
+        }
         renamed => Ok(renamed?),
     }
 }

@@ -4,7 +4,7 @@ use super::backlog::{Awaits, Backlog, Candidate};
 use super::claim::{self, Finding, Refused};
 use super::hands::Hands;
 use super::layout::{Keep, Layout};
-use super::lease::{self, MaildirLease};
+use super::lease::{self, MaildirLease, Slow};
 use super::leftovers::Leftovers;
 use super::names::{delivered_at, id_of_name, shown};
 use super::search::came;
@@ -33,6 +33,9 @@ pub struct Options {
     pub since: Option<SystemTime>,
     /// How many messages may be in hand at a time.
     pub hands: usize,
+    /// Whether removals that take long are made on threads of their own: worth it where several hands
+    /// share a thread. Claims must then be settled within a Tokio runtime.
+    pub removes_aside: bool,
     /// Whether to look out for new mail; else only what is there now is taken.
     pub watch: bool,
 }
@@ -45,6 +48,7 @@ impl Default for Options {
             rescan: Duration::from_secs(30),
             since: None,
             hands: 8,
+            removes_aside: false,
             watch: true,
         }
     }
@@ -62,6 +66,7 @@ pub(super) struct Shared {
     pub(super) sync: Sync,
     backlog: Mutex<Backlog>,
     pub(super) leftovers: Leftovers,
+    pub(super) slow: Slow,
     pub(super) wishes: Wishes,
     pub(super) room: Room,
     pub(super) is_searching: AtomicBool,
@@ -71,6 +76,8 @@ pub(super) struct Shared {
 impl Shared {
     /// How long a message is left alone that could not be settled.
     pub(super) const FAULT_WAIT: Duration = Duration::from_secs(5);
+    /// The longest wait for a time that only the disk tells of.
+    const LOOK_AGAIN: Duration = Duration::from_hours(1);
     /// The waits for a message that is busy.
     const BUSY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
     /// The wait for a message that is being written.
@@ -104,10 +111,16 @@ impl Shared {
         self.bell.ring();
     }
 
+    /// When to look at a message again whose story has this mtime. The claim reads the story and
+    /// knows better; a mtime alone may be of a clock that was far ahead.
+    pub(super) fn by_mtime(due: SystemTime) -> SystemTime {
+        due.min(SystemTime::now() + Self::LOOK_AGAIN)
+    }
+
     /// An event tells of a story: somebody else has tried the message, or a person has set its time.
     pub(super) fn story_changed(&self, id: Id) {
         if let Some(due) = story::due_by_mtime(self.layout.root(), id)
-            && self.backlog().reschedule(id, due)
+            && self.backlog().reschedule(id, Self::by_mtime(due))
         {
             self.bell.set_timer();
             self.bell.ring();
@@ -220,6 +233,7 @@ impl MaildirQueue {
             bell: Bell::default(),
             backlog: Mutex::default(),
             leftovers: Leftovers::default(),
+            slow: Slow::default(),
             wishes: Wishes::default(),
             room: Room::default(),
             is_searching: AtomicBool::new(true),
@@ -247,10 +261,9 @@ impl Queue for MaildirQueue {
     fn claim(&self, by: SystemTime, open: &dyn Fn(&str) -> bool) -> io::Result<Option<Claim>> {
         self.0.check_leftovers()?;
         loop {
-            let is_open = |target: &str| open(target) && !lease::is_paused(&self.0.layout, target);
             let (candidate, ready) = {
                 let mut backlog = self.0.backlog();
-                (backlog.take(by, is_open), backlog.ready_count())
+                (backlog.take(by, open), backlog.ready_count())
             };
             self.0.room.left(ready);
             let Some(candidate) = candidate else { return Ok(None) };
@@ -263,8 +276,12 @@ impl Queue for MaildirQueue {
         }
     }
 
+    fn is_paused(&self, target: &str) -> bool {
+        lease::is_paused(&self.0.layout, target)
+    }
+
     fn outlook(&self, by: SystemTime) -> Outlook {
-        let backlog = self.0.backlog();
+        let mut backlog = self.0.backlog();
         Outlook {
             ready: backlog.has_ready(by),
             searching: self.0.is_searching.load(Ordering::Acquire),

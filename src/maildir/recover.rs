@@ -23,7 +23,7 @@ const DRAFT_FOR: Duration = Duration::from_hours(1);
 /// The wait after each death of a process over a message.
 const WAIT_PER_DEATH: Duration = Duration::from_secs(1);
 
-/// Tells the stories of all crashed processes. Returns how many there were.
+/// Tells the stories of all crashed processes. Returns how many are told to the end.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -78,7 +78,7 @@ fn recover_file(layout: &Layout, name: &OsStr) -> io::Result<bool> {
         unlinkat(layout.root(), &*path, AtFlags::empty())?;
         crash::point("after a hands file is removed")?;
     }
-    Ok(true)
+    Ok(all_told)
 }
 
 fn is_same_file(found: &rustix::fs::Stat, metadata: &std::fs::Metadata) -> bool {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How much of a story is read: its end.
@@ -78,6 +79,8 @@ pub(super) struct Story {
     pub last: Option<Line>,
     /// When the message is due, as the disk says.
     due: Option<SystemTime>,
+    /// When the story was last changed.
+    changed: Option<SystemTime>,
     /// The status change time of the file that was declared dead last, if nothing was tried since.
     buried: Option<(i64, u64)>,
     stamps: Vec<String>,
@@ -101,7 +104,8 @@ impl Story {
         }
         let mut text = Vec::new();
         file.take(READ_LIMIT).read_to_end(&mut text)?;
-        let mut story = Story { due: metadata.modified().ok(), ..Story::default() };
+        let changed = system_time(metadata.ctime(), metadata.ctime_nsec().unsigned_abs());
+        let mut story = Story { due: metadata.modified().ok(), changed: Some(changed), ..Story::default() };
         for line in text.split(|&byte| byte == b'\n') {
             if let Ok(line) = serde_json::from_slice::<Line>(line) {
                 story.add(line);
@@ -135,9 +139,9 @@ impl Story {
         self.stamps.iter().any(|told| told == stamp)
     }
 
-    /// When the message may be taken. A time of ours can lie too far ahead only because the clock
-    /// was set back since; then the wait starts anew. A time that a person has set (by `touch`, or
-    /// by asking) stands.
+    /// When the message may be taken. A time of ours lies further ahead than the wait that was
+    /// decided only because the clock was set back since; then the wait counts from the story's
+    /// last change. A time that a person has set (by `touch`, or by asking) stands.
     pub(super) fn due(&self, now: SystemTime) -> SystemTime {
         let on_disk = self.due.unwrap_or(UNIX_EPOCH);
         let longest = match &self.last {
@@ -148,7 +152,10 @@ impl Story {
             }
             Some(_) => return on_disk,
         };
-        on_disk.min(now + longest)
+        match self.changed {
+            Some(changed) if changed <= now => on_disk.min(changed + longest),
+            _ => on_disk.min(now),
+        }
     }
 
     /// Whether the message was declared dead and then not moved: `ctime` is that of its file now.
@@ -339,7 +346,7 @@ mod tests {
         assert_eq!(story.deaths, 1);
         assert_eq!(story.last, Some(line(Event::Died, 90)));
         assert!(story.tells_of("hand.60") && !story.tells_of("hand.61"));
-        assert_eq!(story.due(at(90)), at(150));
+        assert_eq!(story.due(SystemTime::now()), at(150));
     }
 
     #[test]
@@ -372,9 +379,16 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_delays_nothing_for_long() {
         let bench = Bench::new();
-        bench.tell(line(Event::Retry, 100_000));
-        let now = at(0);
-        assert_eq!(bench.read().due(now), now + Duration::from_mins(1));
+        let now = SystemTime::now();
+        let minute = Duration::from_mins(1);
+        // Written by a clock that was a year ahead; the story's ctime is of today's.
+        let ahead = now + Duration::from_hours(365 * 24);
+        bench.tell(Line { at: ahead, due: Some(ahead + minute), ..line(Event::Retry, 0) });
+        let due = bench.read().due(now + Duration::from_secs(1));
+        assert!(due > now && due <= now + minute + Duration::from_secs(2), "the wait, from the last change");
+        assert!(bench.read().due(now + 2 * minute) <= now + 2 * minute, "and it ends");
+        let before = now - Duration::from_hours(1);
+        assert!(bench.read().due(before) <= before, "changed in the future: due now");
     }
 
     #[test]
@@ -391,11 +405,12 @@ mod tests {
     #[test]
     fn an_empty_story_still_schedules() {
         let bench = Bench::new();
-        let soon = at(30);
+        let now = SystemTime::now() + Duration::from_secs(1);
+        let soon = now + Duration::from_secs(30);
         File::create(bench.path()).unwrap().set_modified(soon).unwrap();
-        assert_eq!(bench.read().due(at(0)), soon);
-        File::create(bench.path()).unwrap().set_modified(at(1_000_000)).unwrap();
-        assert_eq!(bench.read().due(at(0)), at(3600));
+        assert_eq!(bench.read().due(now), soon);
+        File::create(bench.path()).unwrap().set_modified(now + Duration::from_hours(1000)).unwrap();
+        assert!(bench.read().due(now) <= now + Duration::from_hours(1));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{layout, recover, story, sweep};
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -123,6 +124,8 @@ pub(super) struct Upkeep {
     next_search: Instant,
     next_sweep: Instant,
     asked: Asked,
+    /// The same moment by both clocks.
+    clocks: (Instant, SystemTime),
     about_watching: Complaint,
     about_searching: Complaint,
 }
@@ -131,6 +134,8 @@ impl Upkeep {
     /// How often `new/` is searched where there is no inotify.
     const POLL: Duration = Duration::from_secs(1);
     const SWEEP: Duration = Duration::from_hours(1);
+    /// How far the wall clock must go back against the steady one to have been set.
+    const CLOCK_SET: Duration = Duration::from_secs(10);
     /// A folder's mtime is too coarse to tell two changes this near.
     const COARSE: Duration = Duration::from_secs(2);
 
@@ -146,6 +151,7 @@ impl Upkeep {
             next_search: now,
             next_sweep: now,
             asked: Asked { recover: true, search: true },
+            clocks: (now, SystemTime::now()),
             about_watching: Complaint::default(),
             about_searching: Complaint::default(),
         }
@@ -156,6 +162,7 @@ impl Upkeep {
         loop {
             self.round();
             self.search().await;
+            self.sweep();
             if self.under_way.is_none() {
                 self.shared.is_searching.store(false, Ordering::Release);
             }
@@ -177,6 +184,9 @@ impl Upkeep {
             // Whoever closed its hands has given back what it held.
             self.shared.backlog().holders_ended(SystemTime::now());
         }
+        if is_due {
+            self.compare_clocks();
+        }
         if is_due && let Err(error) = self.shared.remove_leftovers() {
             tracing::error!(event = "not_removed", reason = %error);
         }
@@ -186,9 +196,29 @@ impl Upkeep {
         if is_due {
             self.next_search = Instant::now() + self.pace();
         }
-        if Instant::now() >= self.next_sweep {
+    }
+
+    /// Removes what is long orphaned; on a thread of its own, for it may look at every message.
+    fn sweep(&mut self) {
+        if self.shared.options.watch && self.under_way.is_none() && Instant::now() >= self.next_sweep {
             self.next_sweep = Instant::now() + Self::SWEEP;
-            self.shared.sweep();
+            let shared = Arc::clone(&self.shared);
+            if let Err(error) = thread::Builder::new().name("sweep".into()).spawn(move || shared.sweep()) {
+                tracing::warn!(event = "sweep_failed", reason = %error);
+            }
+        }
+    }
+
+    /// Times in the backlog are of the wall clock. When that is set, they are read anew.
+    fn compare_clocks(&mut self) {
+        let (then, wall_then) = self.clocks;
+        self.clocks = (Instant::now(), SystemTime::now());
+        let expected = wall_then + (self.clocks.0 - then);
+        let is_set = expected.duration_since(self.clocks.1).is_ok_and(|back| back > Self::CLOCK_SET);
+        if is_set {
+            tracing::info!(event = "clock_set_back", "looking again at all that waits");
+            self.shared.backlog().clock_was_set(self.clocks.1);
+            self.shared.bell.ring();
         }
     }
 
@@ -308,7 +338,7 @@ impl Shared {
         if self.options.since.is_some_and(|since| came < since) {
             return;
         }
-        let due = search.due(&self.layout, file.key);
+        let due = search.due(&self.layout, file.key).map(Self::by_mtime);
         let mut backlog = self.backlog();
         if let Some(due) = due {
             backlog.reschedule(file.key, due);

@@ -8,12 +8,16 @@
 //! them), one for changes that people and other processes make. `docs/adr/0002-notify.md` has the
 //! figures.
 
-use super::layout::{HANDS, Layout, PAUSED, STORY, stat};
+use super::layout::{HANDS, Layout, PAUSED, STORY};
 use super::queue::Shared;
 use super::upkeep::Wish;
 use crate::engine::Id;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Config, ErrorKind, Event, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher};
+use rustix::fs::{Mode, OFlags, openat};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -22,8 +26,9 @@ pub(super) struct Watch {
     arrivals: RecommendedWatcher,
     changes: RecommendedWatcher,
     root: PathBuf,
-    /// The `new/` that is watched: it may be renamed and made anew.
-    watched: Option<(u64, u64)>,
+    /// The `new/` that is watched: it may be renamed and made anew. Held open, so that no other
+    /// folder can come to have its inode.
+    watched: Option<File>,
 }
 
 impl Watch {
@@ -54,19 +59,24 @@ impl Watch {
     /// # Errors
     /// There is none, or not enough inotify.
     pub(super) fn follow_new(&mut self, layout: &Layout) -> notify::Result<bool> {
-        let found = stat(layout.root(), "new").map_err(std::io::Error::from)?;
-        let inode = (found.st_dev, found.st_ino);
-        if self.watched == Some(inode) {
+        let folder = File::from(
+            openat(layout.root(), "new", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(io::Error::from)?,
+        );
+        let inode = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
+        if let Some(watched) = &self.watched
+            && inode(watched)? == inode(&folder)?
+        {
             return Ok(false);
         }
+        self.watched = None;
         let new = self.root.join("new");
         // The watch goes with the old folder; watching the same path again would do nothing.
         match self.arrivals.unwatch(&new) {
             Err(error) if !matches!(error.kind, ErrorKind::WatchNotFound) => return Err(error),
-            _ => self.watched = None,
+            _ => self.arrivals.watch(&new, RecursiveMode::NonRecursive)?,
         }
-        self.arrivals.watch(&new, RecursiveMode::NonRecursive)?;
-        self.watched = Some(inode);
+        self.watched = Some(folder);
         Ok(true)
     }
 }

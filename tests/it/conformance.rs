@@ -205,16 +205,11 @@ async fn parked_mail_waits_for_its_target_in_turn(bench: Bench) {
     }
 }
 
-async fn a_paused_target_gets_nothing_until_it_is_resumed(bench: Bench) {
-    let open: fn(&str) -> bool = |_| true;
-    bench.outside.pause("app", true);
-    bench.outside.put("X: 1\n\nbody\n");
-    let claim = bench.claim().await;
-    assert!(claim.lease.is_paused("app") && !claim.lease.is_paused("other"));
-    settle(claim, Settlement::Park { target: "app".into() }).await;
-    bench.claim_nothing(open).await;
-    bench.outside.pause("app", false);
-    assert!(!bench.claim_where(open).await.lease.is_paused("app"));
+async fn it_knows_which_targets_are_paused(bench: Bench) {
+    for paused in [true, false, true] {
+        bench.outside.pause("app", paused);
+        assert_eq!((bench.queue.is_paused("app"), bench.queue.is_paused("other")), (paused, false));
+    }
 }
 
 async fn the_outlook_tells_what_is_in_store(bench: Bench) {
@@ -256,6 +251,6 @@ suite! {
     the_dead_stay_and_say_why
     what_is_given_back_was_never_ours
     parked_mail_waits_for_its_target_in_turn
-    a_paused_target_gets_nothing_until_it_is_resumed
+    it_knows_which_targets_are_paused
     the_outlook_tells_what_is_in_store
 }

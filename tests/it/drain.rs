@@ -57,7 +57,7 @@ fn each_message_is_tried_once_however_soon_its_retry_is_due() {
     const MAILS: usize = 30;
     let (maildir, app) = (with_mail(MAILS), App::answering(|_| Answer::status(400)));
 
-    let at_once = r#"retry = { max_delay = "0s" }"#;
+    let at_once = r#"retry = { max_delay = "1ms" }"#;
     let drain = Maildirq::drain_with(&maildir, &app.url(), at_once).concurrency(2).run();
 
     assert_eq!((drain.exit(), app.count(), attempts_by_id(&app).len()), (Exit::SomeWait, MAILS, MAILS));

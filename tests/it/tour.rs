@@ -58,7 +58,7 @@ fn every_test_that_the_readme_names_is_there() {
     let mut named = 0;
     for link in readme.split("[`").skip(1).filter_map(|rest| rest.split_once(')')) {
         let Some((name, path)) = link.0.split_once("`](") else { continue };
-        if !path.ends_with(".rs") {
+        if Path::new(path).extension().is_none_or(|extension| extension != "rs") {
             continue;
         }
         let source = fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
