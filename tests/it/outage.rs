@@ -140,6 +140,21 @@ fn a_poison_mail_does_not_keep_good_mail_from_being_the_probe() {
     assert_eq!(maildir.dead().len(), 0);
 }
 
+/// Nobody can tell one poison mail in a quiet queue from an outage. But what comes later is probed, too.
+#[test]
+fn a_poison_mail_that_brings_the_target_down_does_not_stay_the_only_probe() {
+    let (maildir, app) = (Maildir::in_memory(), App::answering(|_| Answer::status(500)));
+    maildir.deliver("Subject: poison\n\ndrink me\n");
+    let watch = Maildirq::watch_with(&maildir, &app.url(), SETTINGS).concurrency(1).start();
+    watch.wait_for_event("target_down");
+    app.answer_with(|request| if is_poison(request) { Answer::status(500) } else { Answer::ok() });
+
+    maildir.deliver("Subject: good\n\nhi\n");
+
+    app.wait_for_accepted(1);
+    assert_eq!(maildir.dead().len(), 0);
+}
+
 #[test]
 fn a_drain_ends_when_it_finds_the_app_down() {
     let never = Gate::closed();
