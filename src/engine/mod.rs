@@ -15,12 +15,14 @@
 //! | `queue`, `target` | the traits |
 //! | `route` | which target a message goes to |
 //! | `run` | the loop; `watch` and `drain` are both this |
+//! | `log` | the lines that the loop logs |
 //! | `stop` | how the loop is told to pause, finish or end |
 //! | `memory` | a queue in memory, which keeps the traits honest |
 //! | `text` | making bytes of strangers fit for a log line |
 
 mod gate;
 mod header;
+mod log;
 mod memory;
 mod message;
 mod outcome;

@@ -4,6 +4,7 @@
 //! whose target has room, try it, settle it. Hands with nothing to do listen to the queue's bell.
 
 use super::gate::{Health, Pass, Sign};
+use super::log::{log_attempt, log_health};
 use super::message::Message;
 use super::outcome::{Blame, Outcome, Settlement};
 use super::queue::{Claim, Lease, Outlook, Queue};
@@ -21,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 /// When a run ends of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -432,50 +433,4 @@ async fn guarded(target: &dyn Target, message: &Message) -> Outcome {
             after: None,
         }
     })
-}
-
-fn log_attempt(
-    message: &Message,
-    destination: &Destination,
-    outcome: &Outcome,
-    settlement: &Settlement,
-    took: Duration,
-) {
-    let dur_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let message_id = message.header().get("message-id").map(printable);
-    macro_rules! line {
-        ($level:ident, $event:literal, $outcome:literal, $due:expr) => {
-            $level!(
-                event = $event,
-                id = %message.id,
-                file = message.name,
-                target = &*destination.name,
-                "try" = message.attempt(),
-                outcome = $outcome,
-                status = outcome.status(),
-                dur_ms,
-                due = $due,
-                message_id,
-                reason = outcome.reason(),
-            )
-        };
-    }
-    match settlement {
-        Settlement::Done => line!(info, "attempt", "done", None::<String>),
-        Settlement::Retry { due, .. } => {
-            line!(warn, "attempt", "retry", Some(humantime::format_rfc3339_millis(*due).to_string()));
-        }
-        Settlement::Park { .. } => line!(warn, "attempt", "retry", Some("when the target is up again")),
-        Settlement::Dead { .. } => line!(error, "dead", "dead", None::<String>),
-        Settlement::Release => {}
-    }
-}
-
-fn log_health(destination: &Destination, health: Health) {
-    let target = &*destination.name;
-    match health {
-        Health::Down => warn!(event = "target_down", target, "it is probed; mail for it waits and is not charged"),
-        Health::Recovering => info!(event = "target_recovering", target, "it is given more step by step"),
-        Health::Up => info!(event = "target_up", target),
-    }
 }

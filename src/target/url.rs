@@ -1,24 +1,16 @@
 //! The `url` target: POSTs a message to an HTTP endpoint.
 
+use super::address::Address;
 use super::answer::{Meaning, meaning};
+use super::body::{BodyError, FileBody};
 use crate::engine::text::printable;
 use crate::engine::{Blame, Body, BoxFuture, Message, Outcome, Target};
-use bytes::{Bytes, BytesMut};
-use http_body::{Frame, SizeHint};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Proxy, Request, Response, Url};
-use serde::Deserialize;
 use std::error::Error;
-use std::fmt;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::pin::Pin;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 use tower::util::MapRequestLayer;
@@ -27,9 +19,6 @@ use tower::util::MapRequestLayer;
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// How long the rest of an answer is waited for once its status is known.
 const ANSWER_REST: Duration = Duration::from_secs(1);
-/// How much of a large message is in memory at a time, in bytes.
-const PIECE: usize = 64 * 1024;
-
 /// The settings of a `url` target.
 #[derive(Clone, Debug)]
 pub struct UrlConfig {
@@ -58,81 +47,6 @@ impl UrlConfig {
             max_connection_age: Duration::from_mins(5),
             proxy: None,
         }
-    }
-}
-
-/// The address of an HTTP endpoint: `http://…`, `https://…`, or `unix:/SOCKET[:/PATH]`. Shown
-/// without user, password and query.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Address {
-    url: Url,
-    socket: Option<PathBuf>,
-}
-
-/// Why an address is none.
-#[derive(Debug, thiserror::Error)]
-pub enum UrlError {
-    /// It does not read as a URL.
-    #[error("not a URL ({0}); it looks like \"https://app.example.com/inbound\" or \"unix:/run/app.sock\"")]
-    Syntax(String),
-    /// Only HTTP is spoken.
-    #[error("a URL begins with http://, https:// or unix:/, not \"{0}:\"")]
-    Scheme(String),
-}
-
-impl FromStr for Address {
-    type Err = UrlError;
-
-    fn from_str(text: &str) -> Result<Self, UrlError> {
-        if let Some(rest) = text.strip_prefix("unix:") {
-            let (socket, path) = rest.split_once(":/").map_or((rest, ""), |(socket, path)| (socket, path));
-            if !socket.starts_with('/') {
-                return Err(UrlError::Syntax("the path of a socket begins with /".into()));
-            }
-            let url =
-                Url::parse(&format!("http://localhost/{path}")).map_err(|error| UrlError::Syntax(error.to_string()))?;
-            return Ok(Address { url, socket: Some(socket.into()) });
-        }
-        let url = Url::parse(text).map_err(|error| UrlError::Syntax(error.to_string()))?;
-        match url.scheme() {
-            "http" | "https" => Ok(Address { url, socket: None }),
-            other => Err(UrlError::Scheme(printable(other.as_bytes()))),
-        }
-    }
-}
-
-impl Address {
-    /// Whether mail goes out of this machine without encryption.
-    pub fn is_exposed(&self) -> bool {
-        let host = self.url.host_str().unwrap_or_default();
-        let is_local = host == "localhost" || host == "[::1]" || host.starts_with("127.");
-        self.socket.is_none() && self.url.scheme() == "http" && !is_local
-    }
-
-    fn is_tls(&self) -> bool {
-        self.url.scheme() == "https"
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(socket) = &self.socket {
-            return write!(f, "unix:{}:{}", socket.display(), self.url.path());
-        }
-        let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        write!(f, "{}://{}{port}{}", self.url.scheme(), self.url.host_str().unwrap_or_default(), self.url.path())
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -205,9 +119,7 @@ impl UrlTarget {
         headers.insert(HeaderName::from_static("maildirq-attempt"), message.attempt().into());
         *request.body_mut() = Some(match &message.body {
             Body::Whole(bytes) => bytes.clone().into(),
-            Body::File { file, length, .. } => {
-                reqwest::Body::wrap(FileBody { file: file.clone(), offset: 0, length: *length })
-            }
+            Body::File { file, length, .. } => reqwest::Body::wrap(FileBody::new(file.clone(), *length)),
         });
         request
     }
@@ -371,79 +283,9 @@ fn was_cut_off(error: &reqwest::Error) -> bool {
     })
 }
 
-/// The bytes of a claimed file, read as they are sent. Its length is known, so there is a
-/// `Content-Length` and no chunks.
-struct FileBody {
-    file: Arc<File>,
-    offset: u64,
-    length: u64,
-}
-
-/// The message could not be read while it was sent.
-#[derive(Debug, thiserror::Error)]
-#[error("the message cannot be read: {0}")]
-struct BodyError(io::Error);
-
-impl http_body::Body for FileBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let left = self.length - self.offset;
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        let mut piece = BytesMut::zeroed(usize::try_from(left).unwrap_or(PIECE).min(PIECE));
-        match self.file.read_at(&mut piece, self.offset) {
-            Ok(0) => Poll::Ready(Some(Err(BodyError(io::ErrorKind::UnexpectedEof.into())))),
-            Ok(count) => {
-                self.offset += count as u64;
-                piece.truncate(count);
-                Poll::Ready(Some(Ok(Frame::data(piece.freeze()))))
-            }
-            Err(error) => Poll::Ready(Some(Err(BodyError(error)))),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length - self.offset)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_read_and_shown_without_secrets() {
-        for (text, shown, is_exposed) in [
-            ("http://127.0.0.1:3000/in", "http://127.0.0.1:3000/in", false),
-            ("http://localhost/", "http://localhost/", false),
-            ("http://app.internal/in", "http://app.internal/in", true),
-            ("https://user:secret@app.example.com/in?key=secret", "https://app.example.com/in", false),
-            ("unix:/run/app.sock", "unix:/run/app.sock:/", false),
-            ("unix:/run/app.sock:/inbound", "unix:/run/app.sock:/inbound", false),
-        ] {
-            let address: Address = text.parse().unwrap();
-            assert_eq!((address.to_string().as_str(), address.is_exposed()), (shown, is_exposed), "{text}");
-            assert!(!format!("{address:?}").contains("secret"));
-        }
-    }
-
-    #[test]
-    fn what_is_no_address_is_explained() {
-        for (text, explained) in [
-            ("app.example.com", "not a URL"),
-            ("", "not a URL"),
-            ("http://", "not a URL"),
-            ("unix:run/app.sock", "begins with /"),
-            ("ftp://example.com/", "not \"ftp:\""),
-            ("file:///etc/passwd", "not \"file:\""),
-        ] {
-            let error = text.parse::<Address>().unwrap_err().to_string();
-            assert!(error.contains(explained), "{text}: {error}");
-        }
-    }
 
     #[test]
     fn a_wish_to_wait_is_seconds_or_a_date() {

@@ -3,6 +3,7 @@
 
 mod answers;
 mod arrival;
+mod calls;
 mod conformance;
 mod connections;
 mod deliver;

@@ -1,0 +1,57 @@
+//! The lines that the loop logs: each where it is decided, once.
+
+use super::gate::Health;
+use super::message::Message;
+use super::outcome::{Outcome, Settlement};
+use super::route::Destination;
+use super::text::printable;
+use std::time::Duration;
+use tracing::{error, info, warn};
+
+/// One line for an attempt; for a message that is set aside, one of level ERROR.
+pub(super) fn log_attempt(
+    message: &Message,
+    destination: &Destination,
+    outcome: &Outcome,
+    settlement: &Settlement,
+    took: Duration,
+) {
+    let dur_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let message_id = message.header().get("message-id").map(printable);
+    macro_rules! line {
+        ($level:ident, $event:literal, $outcome:literal, $due:expr) => {
+            $level!(
+                event = $event,
+                id = %message.id,
+                file = message.name,
+                target = &*destination.name,
+                "try" = message.attempt(),
+                outcome = $outcome,
+                status = outcome.status(),
+                dur_ms,
+                due = $due,
+                message_id,
+                reason = outcome.reason(),
+            )
+        };
+    }
+    match settlement {
+        Settlement::Done => line!(info, "attempt", "done", None::<String>),
+        Settlement::Retry { due, .. } => {
+            line!(warn, "attempt", "retry", Some(humantime::format_rfc3339_millis(*due).to_string()));
+        }
+        Settlement::Park { .. } => line!(warn, "attempt", "retry", Some("when the target is up again")),
+        Settlement::Dead { .. } => line!(error, "dead", "dead", None::<String>),
+        Settlement::Release => {}
+    }
+}
+
+/// One line for a target that goes down or comes back.
+pub(super) fn log_health(destination: &Destination, health: Health) {
+    let target = &*destination.name;
+    match health {
+        Health::Down => warn!(event = "target_down", target, "it is probed; mail for it waits and is not charged"),
+        Health::Recovering => info!(event = "target_recovering", target, "it is given more step by step"),
+        Health::Up => info!(event = "target_up", target),
+    }
+}

@@ -1,0 +1,119 @@
+//! The address of an HTTP endpoint, as people write it.
+
+use crate::engine::text::printable;
+use reqwest::Url;
+use serde::Deserialize;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The address of an HTTP endpoint: `http://…`, `https://…`, or `unix:/SOCKET[:/PATH]`. Shown
+/// without user, password and query.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    pub(super) url: Url,
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// Why an address is none.
+#[derive(Debug, thiserror::Error)]
+pub enum UrlError {
+    /// It does not read as a URL.
+    #[error("not a URL ({0}); it looks like \"https://app.example.com/inbound\" or \"unix:/run/app.sock\"")]
+    Syntax(String),
+    /// Only HTTP is spoken.
+    #[error("a URL begins with http://, https:// or unix:/, not \"{0}:\"")]
+    Scheme(String),
+}
+
+impl FromStr for Address {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        if let Some(rest) = text.strip_prefix("unix:") {
+            let (socket, path) = rest.split_once(":/").map_or((rest, ""), |(socket, path)| (socket, path));
+            if !socket.starts_with('/') {
+                return Err(UrlError::Syntax("the path of a socket begins with /".into()));
+            }
+            let url =
+                Url::parse(&format!("http://localhost/{path}")).map_err(|error| UrlError::Syntax(error.to_string()))?;
+            return Ok(Address { url, socket: Some(socket.into()) });
+        }
+        let url = Url::parse(text).map_err(|error| UrlError::Syntax(error.to_string()))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Address { url, socket: None }),
+            other => Err(UrlError::Scheme(printable(other.as_bytes()))),
+        }
+    }
+}
+
+impl Address {
+    /// Whether mail goes out of this machine without encryption.
+    pub fn is_exposed(&self) -> bool {
+        let host = self.url.host_str().unwrap_or_default();
+        let is_local = host == "localhost" || host == "[::1]" || host.starts_with("127.");
+        self.socket.is_none() && self.url.scheme() == "http" && !is_local
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(socket) = &self.socket {
+            return write!(f, "unix:{}:{}", socket.display(), self.url.path());
+        }
+        let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        write!(f, "{}://{}{port}{}", self.url.scheme(), self.url.host_str().unwrap_or_default(), self.url.path())
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_shown_without_secrets() {
+        for (text, shown, is_exposed) in [
+            ("http://127.0.0.1:3000/in", "http://127.0.0.1:3000/in", false),
+            ("http://localhost/", "http://localhost/", false),
+            ("http://app.internal/in", "http://app.internal/in", true),
+            ("https://user:secret@app.example.com/in?key=secret", "https://app.example.com/in", false),
+            ("unix:/run/app.sock", "unix:/run/app.sock:/", false),
+            ("unix:/run/app.sock:/inbound", "unix:/run/app.sock:/inbound", false),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!((address.to_string().as_str(), address.is_exposed()), (shown, is_exposed), "{text}");
+            assert!(!format!("{address:?}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_explained() {
+        for (text, explained) in [
+            ("app.example.com", "not a URL"),
+            ("", "not a URL"),
+            ("http://", "not a URL"),
+            ("unix:run/app.sock", "begins with /"),
+            ("ftp://example.com/", "not \"ftp:\""),
+            ("file:///etc/passwd", "not \"file:\""),
+        ] {
+            let error = text.parse::<Address>().unwrap_err().to_string();
+            assert!(error.contains(explained), "{text}: {error}");
+        }
+    }
+}
