@@ -47,13 +47,15 @@ impl Search {
         Ok(Search { folder: open("new")?, has_stories })
     }
 
-    /// The next files; empty at the end. Names with a leading dot are no messages (maildir(5)).
+    /// The next files; None at the end. Names with a leading dot are no messages (maildir(5)).
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub(super) fn bite(&mut self, layout: &Layout) -> io::Result<Vec<Found>> {
+    pub(super) fn bite(&mut self, layout: &Layout) -> io::Result<Option<Vec<Found>>> {
         let mut found = Vec::new();
+        let mut is_at_end = true;
         for entry in self.folder.by_ref().take(BITE) {
+            is_at_end = false;
             let entry = entry.map_err(|error| layout.error("new", error))?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name.as_bytes().starts_with(b".") {
@@ -65,7 +67,7 @@ impl Search {
             };
             found.push(Found { key: id_of_name(&layout.queue, name), name: name.to_owned(), odd });
         }
-        Ok(found)
+        Ok((!is_at_end).then_some(found))
     }
 
     /// When a message waits for, as far as its name tells.

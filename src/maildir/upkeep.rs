@@ -277,8 +277,8 @@ impl Upkeep {
                 return;
             }
             match under_way.search.bite(&self.shared.layout) {
-                Ok(found) if found.is_empty() => self.end_search(),
-                Ok(found) => self.shared.add_found(&under_way.search, found, under_way.is_thorough),
+                Ok(None) => self.end_search(),
+                Ok(Some(found)) => self.shared.add_found(&under_way.search, found, under_way.is_thorough),
                 Err(error) => {
                     self.under_way = None;
                     self.about_searching.say(error.to_string());

@@ -105,6 +105,19 @@ fn a_device_is_never_read() {
     assert_eq!((app.count(), maildir.waiting()), (2, vec!["zero".into()]));
 }
 
+/// tmpfs lists the newest first, so the search meets all of them before the mail.
+#[test]
+fn dotfiles_hide_no_mail_however_many_they_are() {
+    let (maildir, app) = (Maildir::in_memory(), App::accepting());
+    maildir.deliver(b"Subject: behind them\n\nhi\n");
+    for number in 0..3000 {
+        fs::write(maildir.new_folder().join(format!(".{number}")), "").unwrap();
+    }
+
+    assert_eq!(Maildirq::drain(&maildir, &app.url()).run().exit(), Exit::Ok);
+    assert_eq!(app.count(), 1);
+}
+
 /// T19
 #[test]
 fn a_dotfile_is_nobodys_business() {
