@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`engine`] | **the idea**: plain types, three traits, one loop. Start here |
 //! | [`maildir`] | mail is *kept* here: the Maildir as a queue, and `deliver` |
-//! | [`target`] | mail *goes* here: HTTP endpoints |
+//! | [`target`] | mail *goes* here: HTTP endpoints, commands |
+//! | [`secret`] | text that is never shown |
 //! | [`config`] | the TOML file and what it means |
 //! | [`wire`] | the one file that knows every adapter: configuration → queue, routes, targets |
 //! | [`cli`] | one verb, one file |
@@ -21,5 +22,6 @@ pub mod config;
 pub mod engine;
 pub mod logging;
 pub mod maildir;
+pub mod secret;
 pub mod target;
 pub mod wire;

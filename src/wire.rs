@@ -1,18 +1,21 @@
 //! The one file that knows every adapter: configuration → queue, routes, targets, and the threads
 //! that run them.
 
-use crate::config::Config;
-use crate::engine::{Conditions, Destination, Engine, Routes, Stop, Until};
-use crate::maildir::{Layout, MaildirQueue, OpenError, Options};
-use crate::target::UrlTarget;
+use crate::config::{Config, TargetKind};
+use crate::engine::{Conditions, Destination, Engine, Routes, Stop, Target, Terms, Until};
+use crate::maildir::{Layout, Maildir, MaildirQueue, OpenError, Options, Place, Settings, find_places};
+use crate::target::{CommandTarget, UrlTarget};
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::runtime;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 /// The exit code of a bug: `EX_SOFTWARE` of sysexits(3).
 pub const BUG: i32 = 70;
@@ -26,38 +29,213 @@ pub struct Plan {
     pub since: Option<SystemTime>,
 }
 
-/// Opens the Maildir of this configuration.
-///
-/// # Errors
-/// As [`Layout::open`].
-pub fn open(config: &Config) -> Result<Layout, OpenError> {
-    Layout::open(&config.maildir, config.done)
+/// Everything that runs, and what it was put together from.
+pub struct Service {
+    /// The loop.
+    pub engine: Arc<Engine>,
+    queue: Arc<MaildirQueue>,
+    lanes: usize,
+    plan: Plan,
+    built: Mutex<Built>,
 }
 
-/// Puts an engine together.
+/// What is there now, to be used again by the next configuration as far as it is the same there.
+#[derive(Default)]
+struct Built {
+    config: Option<Config>,
+    destinations: BTreeMap<String, Arc<Destination>>,
+    /// Maildirs that a glob has found and that cannot be opened, with the reason.
+    unusable: BTreeMap<PathBuf, String>,
+}
+
+/// What a configuration stands for, all of it ready to be used.
+struct Prepared {
+    maildirs: Vec<Arc<Maildir>>,
+    destinations: BTreeMap<String, Arc<Destination>>,
+    unusable: BTreeMap<PathBuf, String>,
+    first_started: Vec<PathBuf>,
+}
+
+/// All Maildirs that a configuration names, and those that its globs find.
 ///
 /// # Errors
-/// The disk, or a target that cannot be set up.
-pub fn engine(config: &Config, layout: Layout, plan: Plan, stop: Stop) -> anyhow::Result<Engine> {
-    let options = Options {
-        keep: config.done,
-        max_size: config.max_size,
-        rescan: config.rescan,
-        since: plan.since,
-        hands: config.concurrency,
-        removes_aside: config.concurrency > lanes(config.concurrency),
-        watch: plan.until == Until::Stopped,
-    };
-    let target = &config.target;
-    let lanes = UrlTarget::lanes(&target.url, lanes(config.concurrency))
-        .with_context(|| format!("[target.{}]", target.name))?;
-    if target.url.url.is_exposed() {
-        tracing::warn!(event = "exposed", url = %target.url.url, "mail leaves this machine without encryption; use https://");
+/// Two queues name the same one.
+pub fn places(config: &Config) -> Result<Vec<(Place, Options)>, OpenError> {
+    let queues = config.queues.iter().map(|queue| {
+        let options = Options {
+            queue: queue.name.as_str().into(),
+            keep: queue.done,
+            max_size: queue.max_size,
+            rescan: queue.rescan,
+            envelope: queue.envelope.clone(),
+        };
+        (options, queue.maildirs.as_slice())
+    });
+    find_places(queues)
+}
+
+impl Service {
+    /// Puts everything together. Also returns the Maildirs that were never served before.
+    ///
+    /// # Errors
+    /// A Maildir or a target that cannot be used.
+    pub fn start(config: Config, plan: Plan, stop: Stop) -> anyhow::Result<(Self, Vec<PathBuf>)> {
+        let hands = config.targets.iter().map(|target| target.concurrency).sum();
+        let lanes = lanes(hands);
+        let settings =
+            Settings { since: plan.since, hands, removes_aside: hands > lanes, watch: plan.until == Until::Stopped };
+        let queue = Arc::new(MaildirQueue::new(settings)?);
+        let prepared = prepare(&config, &queue, lanes, &Built::default())?;
+        let routes = Routes::new(prepared.destinations.values().cloned().collect(), config.routes.clone());
+        let queue_of_engine = Arc::clone(&queue);
+        queue.serve(prepared.maildirs);
+        let engine = Arc::new(Engine::new(queue_of_engine, routes, plan.until, stop, Conditions::default()));
+        let Prepared { destinations, unusable, first_started, .. } = prepared;
+        let built = Mutex::new(Built { config: Some(config), destinations, unusable });
+        Ok((Service { engine, queue, lanes, plan, built }, first_started))
     }
-    let destination =
-        Destination::new(&*target.name, lanes, target.concurrency, target.retry.clone(), target.breaker.clone());
-    let queue = MaildirQueue::new(layout, options)?;
-    Ok(Engine::new(Box::new(queue), Routes::all_to(destination), plan.until, stop, Conditions::default()))
+
+    /// Goes on with another configuration, wholly or not at all. What is the same in both is kept as
+    /// it is: Maildirs with what is known of their mail, targets with their connections and breakers.
+    ///
+    /// # Errors
+    /// Something in it cannot be used; then nothing has changed.
+    pub fn reload(&self, config: Config) -> anyhow::Result<()> {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let prepared = prepare(&config, &self.queue, self.lanes, &built)?;
+        let routes = Routes::new(prepared.destinations.values().cloned().collect(), config.routes.clone());
+        let Prepared { maildirs, destinations, unusable, .. } = prepared;
+        self.engine.reroute(routes, || self.queue.serve(maildirs));
+        *built = Built { config: Some(config), destinations, unusable };
+        Ok(())
+    }
+
+    /// How long running attempts may go on after a signal to stop.
+    pub fn shutdown_timeout(&self) -> Duration {
+        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        built.config.as_ref().map_or(Duration::ZERO, |config| config.shutdown_timeout)
+    }
+
+    /// Looks, now and then, whether globs find other Maildirs than before.
+    async fn look_for_maildirs(&self) {
+        loop {
+            let config = self.built.lock().unwrap_or_else(PoisonError::into_inner).config.clone();
+            let globs = config.iter().flat_map(|config| &config.queues).filter(|queue| queue.has_globs());
+            let pace = globs.map(|queue| queue.rescan).min().filter(|_| self.plan.until == Until::Stopped);
+            // Without a glob a reload may still bring one.
+            sleep(pace.unwrap_or(Duration::from_hours(1))).await;
+            if let (Some(_), Some(config)) = (pace, config)
+                && let Err(error) = self.reload(config)
+            {
+                tracing::warn!(event = "maildirs_not_found", reason = format!("{error:#}"));
+            }
+        }
+    }
+
+    /// Runs the engine's hands on threads of their own until the end, and oversees them here.
+    ///
+    /// # Errors
+    /// The system has no threads to give.
+    pub async fn run(&self) -> anyhow::Result<()> {
+        let lanes = self.lanes;
+        let (working, mut all_ended) = mpsc::channel::<()>(1);
+        let mut threads = Vec::new();
+        for lane in 0..lanes {
+            let (engine, working) = (Arc::clone(&self.engine), working.clone());
+            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            let work = move || {
+                let worked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.work(lane, lanes))));
+                if worked.is_err() {
+                    // What this lane held nobody else would take up. A crash is safe, half a process is not.
+                    tracing::error!(event = "bug", "a bug in maildirq: a worker thread has panicked");
+                    std::process::exit(BUG);
+                }
+                // A look-up of a name may still be running; nobody waits for it any more.
+                runtime.shutdown_background();
+                drop(working);
+            };
+            threads.push(thread::Builder::new().name(format!("lane-{lane}")).spawn(work)?);
+        }
+        drop(working);
+        tokio::select! {
+            _ = all_ended.recv() => {}
+            () = self.engine.oversee() => {}
+            () = self.look_for_maildirs() => {}
+        }
+        for thread in threads {
+            thread.join().expect("a lane catches its panics");
+        }
+        Ok(())
+    }
+}
+
+/// Opens and builds all that a configuration names, as far as it is not there already.
+fn prepare(config: &Config, queue: &MaildirQueue, lanes: usize, built: &Built) -> anyhow::Result<Prepared> {
+    let mut prepared = Prepared {
+        maildirs: Vec::new(),
+        destinations: BTreeMap::new(),
+        unusable: BTreeMap::new(),
+        first_started: Vec::new(),
+    };
+    for target in &config.targets {
+        let before = built.config.iter().flat_map(|config| &config.targets).find(|before| *before == target);
+        let same = before.and_then(|before| built.destinations.get(&before.name));
+        let destination = match same {
+            Some(same) => Arc::clone(same),
+            None => destination(target, lanes).with_context(|| format!("[target.{}]", target.name))?,
+        };
+        prepared.destinations.insert(target.name.clone(), destination);
+    }
+    for (place, options) in places(config)? {
+        if let Some(maildir) = queue.find(&place.path, &options) {
+            prepared.maildirs.push(maildir);
+            continue;
+        }
+        match open(queue, &place, options) {
+            Ok((maildir, is_first_start)) => {
+                if is_first_start {
+                    prepared.first_started.push(place.path);
+                }
+                prepared.maildirs.push(maildir);
+            }
+            Err(error) if place.was_found => {
+                let reason = format!("{error:#}");
+                if built.unusable.get(&place.path) != Some(&reason) {
+                    tracing::error!(event = "maildir_unusable", path = %place.path.display(), reason, "it is left alone");
+                }
+                prepared.unusable.insert(place.path, reason);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(prepared)
+}
+
+fn open(queue: &MaildirQueue, place: &Place, options: Options) -> anyhow::Result<(Arc<Maildir>, bool)> {
+    let layout = Layout::open(&place.path, options.keep)?;
+    let is_first_start = layout.is_first_start();
+    Ok((queue.prepare(layout, options)?, is_first_start))
+}
+
+fn destination(target: &crate::config::Target, lanes: usize) -> anyhow::Result<Arc<Destination>> {
+    let tries: Vec<Box<dyn Target>> = match &target.kind {
+        TargetKind::Url(url) => {
+            if url.url.is_exposed() {
+                tracing::warn!(event = "exposed", url = %url.url, "mail leaves this machine without encryption; use https://");
+            }
+            UrlTarget::lanes(url, lanes)?
+        }
+        TargetKind::Command(command) => CommandTarget::lanes(command, lanes),
+    };
+    let on_dead = target.on_dead.as_ref().and_then(|command| CommandTarget::lanes(command, 1).pop());
+    let terms = Terms {
+        limit: target.concurrency,
+        rate: target.rate,
+        retry: target.retry.clone(),
+        breaker: target.breaker.clone(),
+        on_dead,
+    };
+    Ok(Arc::new(Destination::new(target.name.as_str(), tries, terms)))
 }
 
 /// The threads that hands are spread over, one for each core. Each lane has its own connections and
@@ -67,62 +245,32 @@ fn lanes(hands: usize) -> usize {
     hands.clamp(1, cores)
 }
 
-/// Runs the engine's hands on threads of their own until the end, and oversees them here.
-///
-/// # Errors
-/// The system has no threads to give.
-pub async fn run(engine: &Arc<Engine>, hands: usize) -> anyhow::Result<()> {
-    let hands = hands.max(1);
-    let lanes = lanes(hands);
-    let (working, mut all_ended) = mpsc::channel::<()>(1);
-    let mut threads = Vec::new();
-    for lane in 0..lanes {
-        let (engine, working) = (Arc::clone(engine), working.clone());
-        let share = hands / lanes + usize::from(lane < hands % lanes);
-        let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(share + 2).build()?;
-        let work = move || {
-            let worked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.work(lane, share))));
-            if worked.is_err() {
-                // What this lane held nobody else would take up. A crash is safe, half a process is not.
-                tracing::error!(event = "bug", "a bug in maildirq: a worker thread has panicked");
-                std::process::exit(BUG);
-            }
-            // A look-up of a name may still be running; nobody waits for it any more.
-            runtime.shutdown_background();
-            drop(working);
-        };
-        threads.push(thread::Builder::new().name(format!("lane-{lane}")).spawn(work)?);
-    }
-    drop(working);
-    tokio::select! {
-        _ = all_ended.recv() => {}
-        () = engine.oversee() => {}
-    }
-    for thread in threads {
-        thread.join().expect("a lane catches its panics");
-    }
-    Ok(())
-}
-
-/// Asks for as many open files as the system allows. Returns how many messages may be in hand with
-/// them, at most `hands`.
-pub fn fit_into_open_files(hands: usize) -> usize {
-    /// What is open beside: watchers, lanes, folders, and something to spare.
-    const BESIDE: u64 = 64;
-    /// A message in hand: its file, its connection, and one more while either is made.
-    const EACH: u64 = 3;
+/// Asks for as many open files as the system allows, and gives targets no more at a time than fit.
+pub fn fit_into_open_files(config: &mut Config, maildirs: usize) {
+    /// What is open beside: watchers, lanes, and something to spare.
+    const BESIDE: u64 = 60;
+    /// A Maildir: its folders, and what it has in hand.
+    const EACH_MAILDIR: u64 = 4;
+    /// A message in hand: its file, its connection or its pipes, and one more while either is made.
+    const EACH_HAND: u64 = 3;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let allowed = if raised.is_ok() { maximum } else { current };
-    let room = allowed.map_or(u64::MAX, |files| files.saturating_sub(BESIDE) / EACH);
-    let fitting = hands.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1);
-    if fitting < hands {
-        tracing::warn!(
-            event = "hampered",
-            asked = hands,
-            concurrency = fitting,
-            "the limit on open files allows no more; raise it (ulimit -n, LimitNOFILE=)"
-        );
+    let taken = BESIDE + EACH_MAILDIR * maildirs as u64;
+    let room = allowed.map_or(u64::MAX, |files| files.saturating_sub(taken) / EACH_HAND);
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let asked: usize = config.targets.iter().map(|target| target.concurrency).sum();
+    if asked <= room {
+        return;
     }
-    fitting
+    for target in &mut config.targets {
+        target.concurrency = (target.concurrency * room / asked).max(1);
+    }
+    let concurrency: usize = config.targets.iter().map(|target| target.concurrency).sum();
+    tracing::warn!(
+        event = "hampered",
+        asked,
+        concurrency,
+        "the limit on open files allows no more at a time; raise it (ulimit -n, LimitNOFILE=)"
+    );
 }

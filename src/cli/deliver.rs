@@ -83,8 +83,11 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
 /// Delivers what is on standard input.
 pub fn run(args: &Args) -> Exit {
     let delivery = Delivery { sender: args.sender.clone(), recipient: args.recipient.clone(), max_size: args.max_size };
-    let as_owner = become_owner(&args.path).map_err(|error| Refusal::Io { path: args.path.clone(), error });
-    match as_owner.and_then(|()| deliver(&args.path, &delivery, stdin().lock())) {
+    if let Err(error) = become_owner(&[&args.path]) {
+        say(format_args!("4.3.0 maildirq: {error}"));
+        return Exit::TempFail;
+    }
+    match deliver(&args.path, &delivery, stdin().lock()) {
         Ok(_) => Exit::Ok,
         Err(refusal @ Refusal::TooLarge { .. }) => {
             say(format_args!("5.3.4 maildirq: {refusal}"));

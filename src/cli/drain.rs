@@ -1,12 +1,11 @@
 //! `drain`: one shot, for cron, CI and tests.
 
-use super::run::{Ended, RunArgs, describe, run as run_loop};
+use super::run::{Ended, RunArgs, Source, describe, run as run_loop, survey_all};
 use super::{Exit, complain, say};
-use crate::config::Config;
 use crate::engine::{Engine, Until};
 use crate::logging::{self, Format};
-use crate::maildir::{Waiting, survey};
-use crate::wire::Plan;
+use crate::maildir::Waiting;
+use crate::wire::{self, Plan};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::sync::Arc;
@@ -40,30 +39,30 @@ pub struct Args {
 pub fn run(args: &Args) -> Exit {
     let is_asked_to_log = args.run.log.is_some();
     args.run.start_log(Format::Text, if is_asked_to_log { Level::INFO } else { Level::WARN });
-    match args.run.config().and_then(|config| if args.dry_run { dry_run(&config, args) } else { drain(&config, args) })
+    match args.run.source().and_then(|source| if args.dry_run { dry_run(&source, args) } else { drain(&source, args) })
     {
         Ok(exit) | Err(exit) => exit,
     }
 }
 
-fn dry_run(config: &Config, args: &Args) -> Result<Exit, Exit> {
-    let waiting = look(config, args.run.since())?;
+fn dry_run(source: &Source<'_>, args: &Args) -> Result<Exit, Exit> {
+    let waiting = look(source, args.run.since())?;
     // A reader that has gone away wants no more.
     let _ = writeln!(stdout(), "{}", describe(&waiting));
     Ok(Exit::Ok)
 }
 
-fn drain(config: &Config, args: &Args) -> Result<Exit, Exit> {
+fn drain(source: &Source<'_>, args: &Args) -> Result<Exit, Exit> {
     let since = args.run.since();
     let began = Instant::now();
     let until = if args.wait_retries { Until::Settled } else { Until::Drained };
-    let expected = if stderr().is_terminal() { look(config, since)?.due } else { 0 };
-    let Ended { report, signal } = run_loop(config, Plan { until, since }, |engine| show_progress(engine, expected))?;
+    let expected = if stderr().is_terminal() { look(source, since)?.due } else { 0 };
+    let Ended { report, signal } = run_loop(source, Plan { until, since }, |engine| show_progress(engine, expected))?;
     let report = report.map_err(|error| {
         complain(error);
         Exit::Disk
     })?;
-    let left = look(config, since)?;
+    let left = look(source, since)?;
     let waiting = left.due + left.later;
     let took = began.elapsed();
     let rate = report.done as f64 / took.as_secs_f64().max(0.001);
@@ -86,8 +85,10 @@ fn drain(config: &Config, args: &Args) -> Result<Exit, Exit> {
     })
 }
 
-fn look(config: &Config, since: Option<SystemTime>) -> Result<Waiting, Exit> {
-    survey(&config.maildir, since).map_err(|error| {
+fn look(source: &Source<'_>, since: Option<SystemTime>) -> Result<Waiting, Exit> {
+    let waiting = wire::places(&source.config)
+        .and_then(|places| survey_all(places.iter().map(|(place, _)| place.path.as_path()), since));
+    waiting.map_err(|error| {
         complain(&error);
         Exit::from(&error)
     })

@@ -13,6 +13,10 @@ pub enum Exit {
     No,
     /// Wrong flags.
     Usage,
+    /// There is no such file, message or configuration.
+    NoInput,
+    /// What was given is no message.
+    DataError,
     /// A bug of ours.
     Software,
     /// The disk or its permissions.
@@ -33,6 +37,8 @@ impl From<Exit> for ExitCode {
             Exit::Ok => 0,
             Exit::No => 1,
             Exit::Usage => 64,
+            Exit::DataError => 65,
+            Exit::NoInput => 66,
             Exit::Software => 70,
             Exit::Disk => 74,
             Exit::TempFail => 75,

@@ -1,5 +1,6 @@
 //! One verb, one file; here is what they share.
 
+mod config_file;
 mod deliver;
 mod demo;
 mod drain;
@@ -61,9 +62,12 @@ fn say(text: impl Display) {
 
 /// Tells of an error in the form that all errors have.
 fn complain(error: impl Display) {
+    let text = error.to_string();
+    // What a configuration is told by its file says of each of its remarks what it is.
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
     if logging::is_json() {
-        tracing::error!(event = "failed", reason = %error);
+        tracing::error!(event = "failed", reason = text);
     } else {
-        say(format_args!("error: {error}"));
+        say(format_args!("error: {text}"));
     }
 }

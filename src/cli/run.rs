@@ -1,14 +1,15 @@
 //! What `watch` and `drain` have in common: they are the same loop with another end.
 
+use super::config_file::{ConfigArg, become_owner_of_all};
 use super::signals::Signals;
 use super::{Exit, complain, say};
 use crate::config::{Address, Config, parse_duration};
 use crate::engine::{Engine, Report, Stop};
 use crate::logging::{self, Format};
-use crate::maildir::{OpenError, Waiting, become_owner, survey};
-use crate::wire::{self, Plan};
+use crate::maildir::{OpenError, Waiting, survey};
+use crate::wire::{self, Plan, Service};
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 use tracing::Level;
@@ -16,30 +17,54 @@ use tracing::Level;
 /// The flags of both.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
-    /// Configuration file
-    #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["maildir", "post"])]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    file: ConfigArg,
     /// Maildir to take mail from; with --post, no configuration file is needed
-    #[arg(long, value_name = "PATH", requires = "post")]
-    pub maildir: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", requires = "post", conflicts_with = "config")]
+    maildir: Option<PathBuf>,
     /// Where each message is sent by POST (an http, https or unix URL)
-    #[arg(long, value_name = "URL", requires = "maildir")]
-    pub post: Option<Address>,
-    /// How many messages are worked on at a time [default: 8]
+    #[arg(long, value_name = "URL", requires = "maildir", conflicts_with = "config")]
+    post: Option<Address>,
+    /// How many messages each target is given at a time [default: 8]
     #[arg(long, value_name = "N")]
-    pub concurrency: Option<std::num::NonZero<usize>>,
+    concurrency: Option<std::num::NonZero<usize>>,
     /// Leave mail alone that came longer ago than this (10m, 3d)
     #[arg(long, value_name = "AGE", value_parser = parse_duration)]
-    pub since: Option<Duration>,
+    since: Option<Duration>,
     /// Form of log lines [default: text on a terminal, for watch JSON elsewhere]
     #[arg(long, value_name = "FORMAT")]
     pub log: Option<Format>,
     /// Say more
     #[arg(short, long, conflicts_with = "quiet")]
-    pub verbose: bool,
+    verbose: bool,
     /// Say only what went wrong for good
     #[arg(short, long)]
-    pub quiet: bool,
+    quiet: bool,
+}
+
+/// A configuration, and how to get it anew.
+pub struct Source<'a> {
+    /// What it is now.
+    pub config: Config,
+    path: Option<PathBuf>,
+    args: &'a RunArgs,
+}
+
+impl Source<'_> {
+    /// Reads it again.
+    ///
+    /// # Errors
+    /// There is no file, or it has a mistake: the text says which.
+    fn again(&self) -> Result<Config, String> {
+        let path = self.path.as_deref().ok_or("there is no configuration file to read again")?;
+        let reading = Config::read(path).map_err(|error| error.to_string())?;
+        reading.warnings.iter().for_each(warn);
+        Ok(self.args.adjust(reading.config))
+    }
+}
+
+fn warn(remark: &crate::config::Remark) {
+    tracing::warn!(event = "config_warning", file = %remark.file.display(), line = remark.line, reason = remark.text);
 }
 
 impl RunArgs {
@@ -58,29 +83,33 @@ impl RunArgs {
     ///
     /// # Errors
     /// It was told of; this is how to end.
-    pub fn config(&self) -> Result<Config, Exit> {
-        let mut config = match (&self.config, &self.maildir, &self.post) {
-            (Some(path), ..) => Config::read(path).map_err(|error| {
-                complain(&error);
-                Exit::from(&error)
-            })?,
-            (None, Some(maildir), Some(url)) => {
-                Config::of_flags(maildir.clone(), url.clone(), self.concurrency.map(std::num::NonZero::get))
-            }
-            _ => {
+    pub fn source(&self) -> Result<Source<'_>, Exit> {
+        let (config, path) = match (&self.maildir, &self.post) {
+            (Some(maildir), Some(url)) => (Config::of_flags(maildir.clone(), url.clone()), None),
+            _ if self.file.find().is_none() => {
                 complain("what to take mail from, and where to?\n  = try: --maildir PATH --post URL, or -c FILE");
                 return Err(Exit::Usage);
             }
+            _ => {
+                let (path, reading) = self.file.read()?;
+                tracing::debug!(event = "config", path = %path.display());
+                reading.warnings.iter().for_each(warn);
+                (reading.config, Some(path))
+            }
         };
-        if let (Some(_), Some(concurrency)) = (&self.config, self.concurrency) {
-            config.concurrency = concurrency.get();
-            config.target.concurrency = concurrency.get();
+        let config = self.adjust(config);
+        become_owner_of_all(&config)?;
+        Ok(Source { config, path, args: self })
+    }
+
+    /// What the flags change in what the file says.
+    fn adjust(&self, mut config: Config) -> Config {
+        if let Some(concurrency) = self.concurrency {
+            config.targets.iter_mut().for_each(|target| target.concurrency = concurrency.get());
         }
-        become_owner(&config.maildir).map_err(|error| {
-            complain(format_args!("cannot work in {}: {error}", config.maildir.display()));
-            Exit::Disk
-        })?;
-        Ok(config)
+        let maildirs = wire::places(&config).map_or(0, |places| places.len());
+        wire::fit_into_open_files(&mut config, maildirs);
+        config
     }
 
     /// The point in time that `--since` means.
@@ -101,57 +130,87 @@ pub struct Ended {
 ///
 /// # Errors
 /// It was told of; this is how to end.
-pub fn run<F>(config: &Config, plan: Plan, beside: impl FnOnce(Arc<Engine>) -> F) -> Result<Ended, Exit>
+pub fn run<F>(source: &Source<'_>, plan: Plan, beside: impl FnOnce(Arc<Engine>) -> F) -> Result<Ended, Exit>
 where
     F: Future<Output = ()>,
 {
-    let config = &Config { concurrency: wire::fit_into_open_files(config.concurrency), ..config.clone() };
-    let layout = wire::open(config).map_err(|error| {
-        complain(&error);
-        Exit::from(&error)
-    })?;
-    if layout.is_first_start() {
-        let waiting = survey(&config.maildir, plan.since).map_err(|error| fail(&error))?;
-        tracing::info!(
-            event = "first_start",
-            waiting = waiting.due,
-            oldest = oldest(&waiting),
-            "this Maildir was never served before"
-        );
-        if waiting.due > 0 && !logging::is_json() {
-            say(format_args!("first start: {}", describe(&waiting)));
-        }
-    }
     let (handle, stop) = Stop::new();
     let go = async {
         let signals = Signals::listen()?;
-        let engine = Arc::new(wire::engine(config, layout, plan, stop)?);
+        let (service, first_started) = Service::start(source.config.clone(), plan, stop)?;
+        welcome(&first_started, plan.since)?;
+        log_ready(&source.config);
         let ended_by = OnceLock::new();
-        tracing::info!(
-            event = "ready",
-            maildir = %config.maildir.display(),
-            target = config.target.name,
-            url = %config.target.url.url,
-            concurrency = config.concurrency,
-        );
         let ended = tokio::select! {
-            ended = wire::run(&engine, config.concurrency) => ended,
-            () = signals.obey(&handle, config.shutdown_timeout, &ended_by) => Ok(()),
-            () = async { beside(Arc::clone(&engine)).await; std::future::pending().await } => Ok(()),
+            ended = service.run() => ended,
+            () = signals.obey(&handle, || service.shutdown_timeout(), || reload(source, &service), &ended_by) => Ok(()),
+            () = async { beside(Arc::clone(&service.engine)).await; std::future::pending().await } => Ok(()),
         };
         ended?;
-        anyhow::Ok(Ended { report: engine.report(), signal: ended_by.get().copied() })
+        anyhow::Ok(Ended { report: service.engine.report(), signal: ended_by.get().copied() })
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(go)).map_err(|error| {
         complain(format_args!("{error:#}"));
-        if error.is::<std::io::Error>() { Exit::Disk } else { Exit::Config }
+        match error.downcast_ref::<OpenError>() {
+            Some(error) => Exit::from(error),
+            None if error.is::<std::io::Error>() => Exit::Disk,
+            None => Exit::Config,
+        }
     })
 }
 
-fn fail(error: &OpenError) -> Exit {
-    complain(error);
-    Exit::from(error)
+/// All or nothing: what is wrong in the new configuration leaves the old one in force.
+fn reload(source: &Source<'_>, service: &Service) {
+    let reloaded = source.again().and_then(|config| {
+        let counts = (config.queues.len(), config.routes.len(), config.targets.len());
+        service.reload(config).map(|()| counts).map_err(|error| format!("{error:#}"))
+    });
+    match reloaded {
+        Ok((queues, routes, targets)) => tracing::info!(event = "reloaded", queues, routes, targets),
+        Err(reason) => tracing::error!(event = "reload_failed", reason, "the configuration is the same as before"),
+    }
+}
+
+fn log_ready(config: &Config) {
+    let join = |names: Vec<&str>| names.join(", ");
+    tracing::info!(
+        event = "ready",
+        queues = join(config.queues.iter().map(|queue| queue.name.as_str()).collect()),
+        targets = join(config.targets.iter().map(|target| target.name.as_str()).collect()),
+        maildirs = wire::places(config).map_or(0, |places| places.len()),
+        concurrency = config.targets.iter().map(|target| target.concurrency).sum::<usize>(),
+    );
+}
+
+/// Says what waits in Maildirs that were never served before: it may be more than is meant.
+fn welcome(first_started: &[PathBuf], since: Option<SystemTime>) -> Result<(), OpenError> {
+    if first_started.is_empty() {
+        return Ok(());
+    }
+    let waiting = survey_all(first_started.iter().map(PathBuf::as_path), since)?;
+    tracing::info!(
+        event = "first_start",
+        maildirs = first_started.len(),
+        waiting = waiting.due,
+        oldest = oldest(&waiting),
+        "never served before"
+    );
+    if waiting.due > 0 && !logging::is_json() {
+        say(format_args!("first start: {}", describe(&waiting)));
+    }
+    Ok(())
+}
+
+/// What waits in all these Maildirs.
+///
+/// # Errors
+/// As [`survey`].
+pub fn survey_all<'a>(
+    maildirs: impl Iterator<Item = &'a Path>,
+    since: Option<SystemTime>,
+) -> Result<Waiting, OpenError> {
+    maildirs.map(|maildir| survey(maildir, since)).try_fold(Waiting::default(), |all, one| Ok(all + one?))
 }
 
 /// "214 messages wait, the oldest since …".

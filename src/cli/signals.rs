@@ -1,4 +1,5 @@
-//! Signals: TERM and INT finish and end, a second one ends at once; TSTP is quiet, CONT goes on.
+//! Signals: TERM and INT finish and end, a second one ends at once; TSTP is quiet, CONT goes on; HUP
+//! reads the configuration again.
 
 use crate::engine::StopHandle;
 use std::io::{self, IsTerminal, stdin};
@@ -13,6 +14,7 @@ pub struct Signals {
     interrupt: Signal,
     pause: Option<Signal>,
     resume: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -28,29 +30,40 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             pause,
             resume: signal(SignalKind::from_raw(libc::SIGCONT))?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
     /// Obeys until the second signal to end, or until attempts have had `grace` to finish. Returns
     /// only by being dropped.
-    pub async fn obey(mut self, stop: &StopHandle, grace: Duration, ended_by: &std::sync::OnceLock<u8>) {
-        let number = self.next_end(stop).await;
+    pub async fn obey(
+        mut self,
+        stop: &StopHandle,
+        grace: impl Fn() -> Duration,
+        reload: impl Fn(),
+        ended_by: &std::sync::OnceLock<u8>,
+    ) {
+        let number = self.next_end(stop, reload).await;
         let _ = ended_by.set(number);
         stop.finish();
+        let grace = grace();
         info!(event = "stopping", grace = %humantime::format_duration(grace), "finishing what is running; once more to stop at once");
         tokio::select! {
             () = sleep(grace) => info!(event = "grace_over", "giving back what is still running"),
-            _ = self.next_end(stop) => info!(event = "stopping_now", "giving back what is running"),
+            _ = self.next_end(stop, || info!(event = "not_reloaded", "it is about to end")) => {
+                info!(event = "stopping_now", "giving back what is running");
+            }
         }
         stop.now();
         std::future::pending::<()>().await;
     }
 
-    async fn next_end(&mut self, stop: &StopHandle) -> u8 {
+    async fn next_end(&mut self, stop: &StopHandle, reload: impl Fn()) -> u8 {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return 15,
                 _ = self.interrupt.recv() => return 2,
+                _ = self.hang_up.recv() => reload(),
                 () = next(&mut self.pause) => {
                     stop.quiet();
                     info!(event = "quiet", "claiming nothing until CONT");

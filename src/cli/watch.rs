@@ -22,9 +22,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Exit {
     let format = if stderr().is_terminal() { Format::Text } else { Format::Json };
     args.run.start_log(format, Level::INFO);
-    let ended = args.run.config().and_then(|config| {
+    let ended = args.run.source().and_then(|source| {
         let plan = Plan { until: Until::Stopped, since: args.run.since() };
-        run_loop(&config, plan, |_| std::future::ready(()))
+        run_loop(&source, plan, |_| std::future::ready(()))
     });
     match ended {
         Ok(Ended { report: Ok(report), .. }) => {

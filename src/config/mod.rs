@@ -1,55 +1,122 @@
 //! The configuration: a TOML file, or the flags that stand for its three lines.
+//!
+//! The file is walked by hand, so that all that is wrong with it is found in one run, and each of it
+//! knows its place. Secrets are looked up while it is walked, and never shown.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `keys`, `place` | every key that there is, once: what it is for, what it takes, its default |
+//! | `read` | from bytes to a configuration |
+//! | `walk`, `item` | a table of the file, a value in it; what is wrong with them is noted |
+//! | `remark` | what there is to say of a file, and how it is shown |
+//! | `queues`, `routes`, `targets`, `endpoint`, `answers`, `retries` | what the tables mean |
+//! | `secrets`, `world` | what comes from outside of the file: secrets, programs |
+//! | `units` | durations, sizes, rates |
+//! | `reference`, `schema` | what the table of keys says, for people and for editors |
 
+mod answers;
+mod endpoint;
+mod item;
+mod keys;
+mod place;
+mod queues;
+mod read;
+pub mod reference;
+mod remark;
+mod retries;
+mod routes;
+mod schema;
+mod secrets;
+mod targets;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod typos;
 mod units;
+mod walk;
+mod world;
 
-use crate::engine::{BreakerPolicy, RetryPolicy};
+use crate::engine::{BreakerPolicy, EnvelopeRules, Rate, RetryPolicy, Route, Way, When};
 use crate::maildir::Keep;
-use crate::target::UrlConfig;
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use crate::target::{CommandConfig, UrlConfig};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-use units::{Size, Span};
 
+pub use crate::maildir::Maildirs;
 pub use crate::target::Address;
+pub use read::Reading;
+pub use remark::{Remark, Severity};
 pub use units::{parse_duration, parse_size};
+pub use world::{Process, SecretFile, World};
 
-/// How many messages are worked on at a time, unless told otherwise.
-pub const CONCURRENCY: usize = 8;
+/// The name of a queue that was given none.
+pub const ONLY_QUEUE: &str = "main";
 
 /// All settings of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The Maildir.
-    pub maildir: PathBuf,
-    /// How many messages are worked on at a time.
-    pub concurrency: usize,
-    /// The time between searches for mail that no event told of.
-    pub rescan: Duration,
+    /// Where mail comes from; at least one.
+    pub queues: Vec<Queue>,
+    /// Which way it goes; the first that matches counts.
+    pub routes: Vec<Route>,
+    /// Where it goes to; at least one.
+    pub targets: Vec<Target>,
     /// How long running attempts may go on after a signal to stop.
     pub shutdown_timeout: Duration,
+}
+
+/// The settings of a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Its Maildirs.
+    pub maildirs: Vec<Maildirs>,
+    /// The time between searches for mail that no event told of.
+    pub rescan: Duration,
     /// The largest message that is delivered, in bytes.
     pub max_size: u64,
     /// What becomes of done mail.
     pub done: Keep,
-    /// Where mail goes.
-    pub target: Target,
+    /// How the envelope of its mail is read.
+    pub envelope: EnvelopeRules,
+}
+
+impl Queue {
+    /// Whether other Maildirs may be found for it later than there are now.
+    pub fn has_globs(&self) -> bool {
+        self.maildirs.iter().any(|maildirs| matches!(maildirs, Maildirs::Matching(_)))
+    }
 }
 
 /// The settings of a target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Its name.
     pub name: String,
-    /// Where to.
-    pub url: UrlConfig,
+    /// What it is.
+    pub kind: TargetKind,
     /// How many attempts may run at a time.
     pub concurrency: usize,
+    /// How many attempts may begin in a time.
+    pub rate: Option<Rate>,
     /// How failures are tried again.
     pub retry: RetryPolicy,
     /// When it counts as down.
     pub breaker: BreakerPolicy,
+    /// What is run when a message for it has died.
+    pub on_dead: Option<CommandConfig>,
+}
+
+/// What a target is.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there are few of them")]
+pub enum TargetKind {
+    /// An HTTP endpoint.
+    Url(UrlConfig),
+    /// A program that is run for each message.
+    Command(CommandConfig),
 }
 
 /// Why there is no configuration.
@@ -63,205 +130,32 @@ pub enum ConfigError {
         /// What the system said.
         error: io::Error,
     },
-    /// The file has a mistake; the text points at it.
-    #[error("in {path}:\n{explained}")]
+    /// The file has mistakes.
+    #[error("{}", remark::render_all(.remarks))]
     Mistake {
         /// The file.
         path: PathBuf,
-        /// Line, column, caret and what is wrong.
-        explained: String,
+        /// All mistakes, and beside them what is only worth a warning, in the order of the file.
+        remarks: Vec<Remark>,
     },
 }
 
 impl Config {
     /// What the flags alone say.
-    pub fn of_flags(maildir: PathBuf, url: Address, concurrency: Option<usize>) -> Self {
-        let concurrency = concurrency.unwrap_or(CONCURRENCY);
-        Config {
-            maildir,
-            concurrency,
-            rescan: Duration::from_secs(30),
-            shutdown_timeout: Duration::from_secs(30),
-            max_size: 256 << 20,
-            done: Keep::Remove,
-            target: Target {
-                name: "app".into(),
-                url: UrlConfig::new(url),
-                concurrency,
-                retry: RetryPolicy::default(),
-                breaker: BreakerPolicy::default(),
-            },
-        }
-    }
-
-    /// What the file at `path` says.
-    ///
-    /// # Errors
-    /// It cannot be read, or has a mistake.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
-        Self::parse(&text).map_err(|explained| ConfigError::Mistake { path: path.to_owned(), explained })
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let file: ConfigFile = toml::from_str(text).map_err(|error| error.to_string())?;
-        let mut targets = file.target.into_iter();
-        let (Some((name, target)), None) = (targets.next(), targets.next()) else {
-            return Err("there must be one [target.NAME] with a url, and only one".into());
+    pub fn of_flags(maildir: PathBuf, url: Address) -> Self {
+        let queue = queues::Settings::usual().queue(ONLY_QUEUE.into(), vec![Maildirs::One(maildir)]);
+        let usual = usize::try_from(targets::usual_concurrency()).expect("there are at least 32 bits");
+        let target = Target {
+            name: "app".into(),
+            kind: TargetKind::Url(UrlConfig::new(url)),
+            concurrency: usual,
+            rate: None,
+            retry: RetryPolicy::default(),
+            breaker: BreakerPolicy::default(),
+            on_dead: None,
         };
-        if !is_name(&name) {
-            return Err(format!("[target.{name}]: a name is made of letters, digits, - and _"));
-        }
-        let mut config = Config::of_flags(file.maildir, target.url, file.concurrency.map(std::num::NonZero::get));
-        let apply = |setting: &mut Duration, given: Option<Span>| {
-            if let Some(Span(given)) = given {
-                *setting = given;
-            }
-        };
-        apply(&mut config.rescan, file.rescan);
-        apply(&mut config.shutdown_timeout, file.shutdown_timeout);
-        config.max_size = file.max_size.map_or(config.max_size, |Size(bytes)| bytes);
-        config.done = file.done.into();
-        config.target.name = name;
-        config.target.concurrency = target.concurrency.map_or(config.concurrency, std::num::NonZero::get);
-        let url = &mut config.target.url;
-        apply(&mut url.timeout, target.timeout);
-        apply(&mut url.connect_timeout, target.connect_timeout);
-        apply(&mut url.idle_timeout, target.idle_timeout);
-        apply(&mut url.max_connection_age, target.max_connection_age);
-        url.proxy = target.proxy;
-        apply(&mut config.target.retry.give_up, target.retry.r#for);
-        apply(&mut config.target.retry.min_delay, target.retry.min_delay);
-        apply(&mut config.target.retry.max_delay, target.retry.max_delay);
-        config.target.breaker.after = target.breaker.after.map_or(config.target.breaker.after, std::num::NonZero::get);
-        apply(&mut config.target.breaker.probe, target.breaker.probe);
-        Ok(config)
-    }
-}
-
-/// A name becomes part of file names, metrics and log lines.
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigFile {
-    maildir: PathBuf,
-    concurrency: Option<std::num::NonZero<usize>>,
-    rescan: Option<Span>,
-    shutdown_timeout: Option<Span>,
-    max_size: Option<Size>,
-    #[serde(default)]
-    done: Done,
-    target: BTreeMap<String, TargetTable>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Done {
-    #[default]
-    Remove,
-    Keep,
-}
-
-impl From<Done> for Keep {
-    fn from(done: Done) -> Keep {
-        match done {
-            Done::Remove => Keep::Remove,
-            Done::Keep => Keep::Done,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TargetTable {
-    url: Address,
-    timeout: Option<Span>,
-    connect_timeout: Option<Span>,
-    idle_timeout: Option<Span>,
-    max_connection_age: Option<Span>,
-    #[serde(default, deserialize_with = "units::url")]
-    proxy: Option<reqwest::Url>,
-    concurrency: Option<std::num::NonZero<usize>>,
-    #[serde(default)]
-    retry: RetryTable,
-    #[serde(default)]
-    breaker: BreakerTable,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RetryTable {
-    r#for: Option<Span>,
-    min_delay: Option<Span>,
-    max_delay: Option<Span>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BreakerTable {
-    after: Option<std::num::NonZero<u32>>,
-    probe: Option<Span>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn three_lines_are_enough() {
-        let config = Config::parse("maildir = \"/m\"\n[target.app]\nurl = \"https://app.example.com/in\"\n").unwrap();
-        let flags = Config::of_flags("/m".into(), "https://app.example.com/in".parse().unwrap(), None);
-        assert_eq!(format!("{config:?}"), format!("{flags:?}"));
-    }
-
-    #[test]
-    fn every_setting_can_be_given() {
-        let text = r#"
-            maildir = "/m"
-            concurrency = 3
-            rescan = "10s"
-            shutdown_timeout = "5s"
-            max_size = "10MB"
-            done = "keep"
-            [target.crm]
-            url = "unix:/run/crm.sock"
-            timeout = "1m"
-            connect_timeout = "2s"
-            idle_timeout = "1s"
-            max_connection_age = "1h"
-            proxy = "http://127.0.0.1:3128"
-            concurrency = 2
-            retry = { for = "1d", min_delay = "1s", max_delay = "10m" }
-            breaker = { after = 2, probe = "5s" }
-        "#;
-        let config = Config::parse(text).unwrap();
-        assert_eq!((config.concurrency, config.max_size, config.done), (3, 10_000_000, Keep::Done));
-        assert_eq!((config.target.name.as_str(), config.target.concurrency), ("crm", 2));
-        assert_eq!(config.target.retry.give_up, Duration::from_hours(24));
-        assert_eq!((config.target.breaker.after, config.target.breaker.probe), (2, Duration::from_secs(5)));
-        assert_eq!(config.target.url.timeout, Duration::from_mins(1));
-    }
-
-    #[test]
-    fn mistakes_are_pointed_at() {
-        for (text, explained) in [
-            ("maildir = \"/m\"\n[target.app]\nurl = \"ftp://x/\"\n", "line 3, column 7"),
-            ("maildir = \"/m\"\n[target.app]\nurl = \"http://x/\"\ntimout = \"1s\"\n", "unknown field `timout`"),
-            ("maildir = \"/m\"\n[target.app]\nurl = \"http://x/\"\ntimeout = \"soon\"\n", "line 4, column 11"),
-            ("maildir = \"/m\"\n[target.app]\nurl = \"http://x/\"\nconcurrency = 0\n", "line 4"),
-            ("maildir = \"/m\"\nrescan = \"0s\"\n[target.app]\nurl = \"http://x/\"\n", "longer than nothing"),
-            ("maildir = \"/m\"\nrescan = \"100y\"\n[target.app]\nurl = \"http://x/\"\n", "at most ten years"),
-            ("[target.app]\nurl = \"http://x/\"\n", "missing field `maildir`"),
-            ("maildir = \"/m\"\n[target]\n", "one [target.NAME]"),
-            ("maildir = \"/m\"\n[target.\"a/b\"]\nurl = \"http://x/\"\n", "a name is made of"),
-            ("maildir = \"/m\"\nmax_size = \"big\"\n[target.app]\nurl = \"http://x/\"\n", "line 2, column 12"),
-        ] {
-            let error = Config::parse(text).unwrap_err();
-            assert!(error.contains(explained), "{text}\n{error}");
-        }
+        let route = Route { name: "".into(), when: When::default(), way: Way::To("app".into()) };
+        let shutdown_timeout = walk::usual(&keys::SHUTDOWN_TIMEOUT, keys::SHUTDOWN_TIMEOUT.default, item::duration);
+        Config { queues: vec![queue], routes: vec![route], targets: vec![target], shutdown_timeout }
     }
 }

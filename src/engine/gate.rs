@@ -1,4 +1,4 @@
-//! How much a target may be given now: its concurrency and its circuit breaker.
+//! How much a target may be given now: its concurrency, its rate and its circuit breaker.
 //!
 //! Pure state with the time handed in; the loop keeps it behind a lock.
 //!
@@ -24,6 +24,46 @@ impl Default for BreakerPolicy {
     }
 }
 
+/// How many attempts may begin in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// The least time between two attempts, on average.
+    interval: Duration,
+}
+
+impl Rate {
+    /// What may be made up for: attempts that could have begun within this time.
+    const BURST: Duration = Duration::from_millis(100);
+
+    /// `count` attempts in each `time`. None for none at all, and for more than a clock can tell.
+    pub fn new(count: u32, time: Duration) -> Option<Self> {
+        let interval = time.checked_div(count).filter(|interval| !interval.is_zero())?;
+        Some(Rate { interval })
+    }
+}
+
+/// Spaces attempts: the generic cell rate algorithm (ITU-T I.371).
+#[derive(Debug)]
+struct Pace {
+    rate: Rate,
+    /// When the next attempt would begin if all came at the rate.
+    ideal: Option<Instant>,
+}
+
+impl Pace {
+    fn opens_at(&self) -> Option<Instant> {
+        self.ideal.and_then(|ideal| ideal.checked_sub(Rate::BURST))
+    }
+
+    fn admits(&self, now: Instant) -> bool {
+        self.opens_at().is_none_or(|opens| opens <= now)
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.ideal = Some(self.ideal.map_or(now, |ideal| ideal.max(now)) + self.rate.interval);
+    }
+}
+
 /// A target's state, as an operator would put it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -35,7 +75,7 @@ pub enum Health {
     Recovering,
 }
 
-/// The right to one attempt; to be given back by [`Gate::leave`].
+/// The right to one attempt; to be given back by [`Gate::leave`], also where it came to nothing.
 #[derive(Debug)]
 #[must_use = "a pass that is not given back blocks the target"]
 pub struct Pass {
@@ -78,19 +118,31 @@ enum Breaker {
 pub struct Gate {
     limit: usize,
     in_flight: usize,
+    pace: Option<Pace>,
     breaker: Breaker,
     policy: BreakerPolicy,
     last_taken: Option<SystemTime>,
 }
 
 impl Gate {
-    /// A gate that lets `limit` attempts through at a time.
-    pub fn new(limit: usize, policy: BreakerPolicy) -> Self {
-        Gate { limit: limit.max(1), in_flight: 0, breaker: Breaker::Closed { failures: 0 }, policy, last_taken: None }
+    /// A gate that lets `limit` attempts through at a time, and no more than `rate` says.
+    pub fn new(limit: usize, rate: Option<Rate>, policy: BreakerPolicy) -> Self {
+        Gate {
+            limit: limit.max(1),
+            in_flight: 0,
+            pace: rate.map(|rate| Pace { rate, ideal: None }),
+            breaker: Breaker::Closed { failures: 0 },
+            policy,
+            last_taken: None,
+        }
     }
 
     /// Whether [`admit`](Gate::admit) would say yes.
     pub fn admits(&self, now: Instant) -> bool {
+        self.has_room(now) && self.pace.as_ref().is_none_or(|pace| pace.admits(now))
+    }
+
+    fn has_room(&self, now: Instant) -> bool {
         match self.breaker {
             Breaker::Closed { .. } => self.in_flight < self.limit,
             Breaker::Open { probe_at, probing } => !probing && now >= probe_at,
@@ -104,6 +156,9 @@ impl Gate {
             return None;
         }
         self.in_flight += 1;
+        if let Some(pace) = &mut self.pace {
+            pace.begin(now);
+        }
         let mut pass = Pass { probe: false };
         if let Breaker::Open { probing, .. } = &mut self.breaker {
             *probing = true;
@@ -112,12 +167,15 @@ impl Gate {
         Some(pass)
     }
 
-    /// Takes a pass back, with what the attempt said of the target. Returns whether the target's
-    /// [`health`](Gate::health) changed. `dice` is in `0.0..1.0`.
-    #[expect(clippy::needless_pass_by_value, reason = "a pass is given back once")]
-    pub fn leave(&mut self, pass: Pass, sign: Sign, now: Instant, wall: SystemTime, dice: f64) -> bool {
-        let before = self.health();
+    /// Takes a pass back: there is room for another attempt.
+    pub fn leave(&mut self, _: Pass) {
         self.in_flight -= 1;
+    }
+
+    /// Learns what an attempt said of the target. Returns whether the target's
+    /// [`health`](Gate::health) changed. `dice` is in `0.0..1.0`.
+    pub fn learn(&mut self, pass: &Pass, sign: Sign, now: Instant, wall: SystemTime, dice: f64) -> bool {
+        let before = self.health();
         if sign == Sign::Took {
             self.last_taken = Some(wall);
         }
@@ -163,12 +221,22 @@ impl Gate {
         }
     }
 
-    /// When the next probe may go, while the target is down.
-    pub fn probe_at(&self) -> Option<Instant> {
+    /// When it opens of itself, without an attempt's having to end first: for the next probe while
+    /// the target is down, else as its rate has it. None where it is full, or open in any case.
+    pub fn opens_at(&self) -> Option<Instant> {
+        let paced = self.pace.as_ref().and_then(Pace::opens_at);
         match self.breaker {
-            Breaker::Open { probe_at, probing: false } => Some(probe_at),
-            _ => None,
+            Breaker::Open { probing: true, .. } => None,
+            Breaker::Open { probe_at, .. } => Some(paced.map_or(probe_at, |paced| paced.max(probe_at))),
+            Breaker::Closed { .. } if self.in_flight < self.limit => paced,
+            Breaker::Recovering { allowed, .. } if self.in_flight < allowed => paced,
+            Breaker::Closed { .. } | Breaker::Recovering { .. } => None,
         }
+    }
+
+    /// Whether nothing but its rate keeps it closed.
+    pub fn is_only_paced(&self, now: Instant) -> bool {
+        self.has_room(now) && !self.admits(now)
     }
 
     /// Whether the target has taken a message after `time`.
@@ -190,7 +258,7 @@ mod tests {
 
     impl Bench {
         fn new(limit: usize) -> Self {
-            Bench { gate: Gate::new(limit, BreakerPolicy { after: 3, probe: PROBE }), now: Instant::now() }
+            Bench { gate: Gate::new(limit, None, BreakerPolicy { after: 3, probe: PROBE }), now: Instant::now() }
         }
 
         fn down(limit: usize) -> Self {
@@ -203,7 +271,8 @@ mod tests {
         }
 
         fn leave(&mut self, pass: Pass, sign: Sign) {
-            self.gate.leave(pass, sign, self.now, SystemTime::now(), 0.5);
+            self.gate.learn(&pass, sign, self.now, SystemTime::now(), 0.5);
+            self.gate.leave(pass);
         }
 
         fn attempt(&mut self, sign: Sign) {
@@ -253,14 +322,14 @@ mod tests {
     fn a_target_that_is_down_gets_one_probe_at_a_time() {
         let mut bench = Bench::down(4);
         assert_eq!(bench.room(), 0);
-        assert_eq!(bench.gate.probe_at(), Some(bench.now + PROBE));
+        assert_eq!(bench.gate.opens_at(), Some(bench.now + PROBE));
         bench.now += PROBE;
         let probe = bench.gate.admit(bench.now).expect("it is time");
         assert_eq!(bench.room(), 0);
-        assert_eq!(bench.gate.probe_at(), None);
+        assert_eq!(bench.gate.opens_at(), None);
         bench.leave(probe, Sign::Failed);
         assert_eq!((bench.room(), bench.gate.health()), (0, Health::Down));
-        assert_eq!(bench.gate.probe_at(), Some(bench.now + PROBE));
+        assert_eq!(bench.gate.opens_at(), Some(bench.now + PROBE));
     }
 
     #[test]
@@ -301,10 +370,42 @@ mod tests {
         let mut bench = Bench::new(8);
         let late = bench.gate.admit(bench.now).expect("there is room");
         (0..3).for_each(|_| bench.attempt(Sign::Failed));
-        let probe_at = bench.gate.probe_at();
+        let probe_at = bench.gate.opens_at();
         bench.now += Duration::from_secs(5);
         bench.leave(late, Sign::Failed);
-        assert_eq!(bench.gate.probe_at(), probe_at);
+        assert_eq!(bench.gate.opens_at(), probe_at);
+    }
+
+    #[test]
+    fn a_rate_spaces_attempts_and_makes_up_for_a_little() {
+        let rate = Rate::new(100, Duration::from_secs(1));
+        let mut bench = Bench { gate: Gate::new(1000, rate, BreakerPolicy::default()), ..Bench::new(1) };
+        let try_one = |bench: &mut Bench| bench.gate.admit(bench.now).map(|pass| bench.gate.leave(pass)).is_some();
+        let mut taken = [0, 0, 0];
+        for second in &mut taken {
+            for _ in 0..1000 {
+                bench.now += Duration::from_millis(1);
+                *second += usize::from(try_one(&mut bench));
+            }
+        }
+        assert!((100..=111).contains(&taken[0]) && taken[1..] == [100, 100], "{taken:?}");
+        bench.now += Duration::from_hours(1);
+        let burst = std::iter::from_fn(|| try_one(&mut bench).then_some(())).count();
+        assert!((10..=11).contains(&burst), "{burst}");
+        let opens_at = bench.gate.opens_at().expect("it opens of itself");
+        assert!(!bench.gate.admits(bench.now) && bench.gate.admits(opens_at));
+        assert_eq!(Rate::new(0, PROBE), None);
+    }
+
+    #[test]
+    fn a_slow_rate_lets_one_through_at_a_time() {
+        let rate = Rate::new(2, Duration::from_hours(1));
+        let mut bench = Bench { gate: Gate::new(8, rate, BreakerPolicy::default()), ..Bench::new(1) };
+        assert_eq!(bench.room(), 1);
+        let opens_at = bench.gate.opens_at().unwrap();
+        assert!(opens_at > bench.now + Duration::from_mins(29) && opens_at <= bench.now + Duration::from_mins(30));
+        bench.now = opens_at;
+        assert_eq!(bench.room(), 1);
     }
 
     #[test]

@@ -23,7 +23,9 @@ pub(super) fn log_attempt(
             $level!(
                 event = $event,
                 id = %message.id,
+                queue = &*message.queue,
                 file = message.name,
+                route = Some(&*message.route).filter(|route| !route.is_empty()),
                 target = &*destination.name,
                 "try" = message.attempt(),
                 outcome = $outcome,
@@ -44,6 +46,34 @@ pub(super) fn log_attempt(
         Settlement::Dead { .. } => line!(error, "dead", "dead", None::<String>),
         Settlement::Release => {}
     }
+}
+
+/// One line for a message that is taken and removed because a route says so.
+pub(super) fn log_ignored(message: &Message) {
+    info!(
+        event = "ignored",
+        id = %message.id,
+        queue = &*message.queue,
+        file = message.name,
+        route = &*message.route,
+        outcome = "done",
+        message_id = message.header().get("message-id").map(printable),
+        "removed, as its route has it"
+    );
+}
+
+/// One line for a message that no route is for.
+pub(super) fn log_unrouted(message: &Message) {
+    error!(
+        event = "dead",
+        id = %message.id,
+        queue = &*message.queue,
+        file = message.name,
+        to = message.envelope.to.as_deref().map(|to| printable(to.as_bytes())),
+        outcome = "dead",
+        message_id = message.header().get("message-id").map(printable),
+        reason = "no route",
+    );
 }
 
 /// One line for a target that goes down or comes back.

@@ -3,6 +3,8 @@
 //! It keeps the traits honest: it and the Maildir pass the same conformance suite, and tests of the
 //! loop need no disk.
 
+use super::envelope::{Envelope, EnvelopeRules};
+use super::header::Header;
 use super::message::{Body, History, Id, Message};
 use super::outcome::{Note, Settlement};
 use super::queue::{Bell, BoxFuture, Claim, Lease, Outlook, Queue};
@@ -28,6 +30,8 @@ struct State {
     messages: BTreeMap<u64, Stored>,
     paused: BTreeSet<String>,
     added: u64,
+    /// Whether it is the turn of those that come again.
+    again: bool,
 }
 
 struct Stored {
@@ -47,6 +51,7 @@ enum Place {
 impl MemoryQueue {
     /// Puts a message at the end.
     pub fn push(&self, bytes: impl Into<Bytes>) -> Id {
+        let bytes = bytes.into();
         let mut state = self.state();
         state.added += 1;
         let number = state.added;
@@ -56,8 +61,12 @@ impl MemoryQueue {
         let message = Message {
             id,
             name: number.to_string(),
+            queue: "memory".into(),
+            route: "".into(),
+            envelope: Envelope::read(Header::of(&bytes), &EnvelopeRules::default()),
             arrived: SystemTime::UNIX_EPOCH + Duration::from_secs(number),
-            body: Body::Whole(bytes.into()),
+            body: Body::Whole(bytes),
+            file: None,
             history: History::default(),
         };
         state.messages.insert(number, Stored { message, place: Place::Ready });
@@ -110,29 +119,48 @@ impl MemoryQueue {
 }
 
 impl State {
-    fn may_go(place: &Place, open: &dyn Fn(&str) -> bool, by: SystemTime) -> bool {
+    fn may_go(&self, place: &Place, open: &dyn Fn(&str) -> bool, by: SystemTime) -> bool {
         match place {
             Place::Ready => true,
             Place::Waiting(due) => *due <= by,
-            Place::Parked(target) => open(target),
+            Place::Parked(target) => open(target) && !self.paused.contains(&**target),
             Place::Held | Place::Dead(_) => false,
         }
     }
 }
 
 impl Queue for MemoryQueue {
-    fn claim(&self, by: SystemTime, open: &dyn Fn(&str) -> bool) -> io::Result<Option<Claim>> {
+    fn claim(&self, by: SystemTime, open: &dyn Fn(&str) -> bool) -> Option<Claim> {
         let mut state = self.state();
-        let found = state.messages.iter().find(|(_, stored)| State::may_go(&stored.place, open, by));
-        let Some(number) = found.map(|(number, _)| *number) else { return Ok(None) };
+        let again = state.again;
+        let may_go = state.messages.iter().filter(|(_, stored)| state.may_go(&stored.place, open, by));
+        let number = *may_go.min_by_key(|(_, stored)| (stored.message.history.tries > 0) != again)?.0;
+        state.again = !again;
         let stored = state.messages.get_mut(&number).expect("it was found a line above");
         stored.place = Place::Held;
         let message = stored.message.clone();
-        Ok(Some(Claim { message, lease: Box::new(MemoryLease { queue: self.clone(), number }) }))
+        Some(Claim { message, lease: Box::new(MemoryLease { queue: self.clone(), number }) })
     }
 
-    fn is_paused(&self, target: &str) -> bool {
-        self.state().paused.contains(target)
+    fn parked(&self, target: &str) -> usize {
+        let state = self.state();
+        if state.paused.contains(target) {
+            return 0;
+        }
+        state.messages.values().filter(|stored| matches!(&stored.place, Place::Parked(by) if **by == *target)).count()
+    }
+
+    fn release_parked(&self) {
+        for stored in self.state().messages.values_mut() {
+            if matches!(stored.place, Place::Parked(_)) {
+                stored.place = Place::Ready;
+            }
+        }
+        self.0.bell.ring();
+    }
+
+    fn fault(&self) -> Option<String> {
+        None
     }
 
     fn outlook(&self, by: SystemTime) -> Outlook {
@@ -176,8 +204,12 @@ impl MemoryLease {
 }
 
 impl Lease for MemoryLease {
-    fn sending(&mut self) -> io::Result<()> {
-        Ok(())
+    fn sending(&mut self) -> bool {
+        true
+    }
+
+    fn is_paused(&self, target: &str) -> bool {
+        self.queue.state().paused.contains(target)
     }
 
     fn settle(self: Box<Self>, how: Settlement) -> BoxFuture<'static, io::Result<()>> {
@@ -188,6 +220,7 @@ impl Lease for MemoryLease {
             Settlement::Retry { due, charged, note } => {
                 if let Some(stored) = self.queue.state().messages.get_mut(&self.number) {
                     stored.message.history.add_try(note.at, charged);
+                    stored.message.history.last_reason = note.reason;
                 }
                 self.put(Place::Waiting(due));
                 self.queue.0.bell.set_timer();

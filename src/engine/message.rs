@@ -1,5 +1,6 @@
 //! What is known of one message.
 
+use super::envelope::Envelope;
 use super::header::Header;
 use bytes::Bytes;
 use data_encoding::BASE32_NOPAD;
@@ -95,6 +96,8 @@ pub struct History {
     pub first_charged: Option<SystemTime>,
     /// When the last attempt of any kind was.
     pub last_try: Option<SystemTime>,
+    /// Why that one failed.
+    pub last_reason: String,
 }
 
 impl History {
@@ -116,10 +119,19 @@ pub struct Message {
     pub id: Id,
     /// The name by which its queue knows it (a file name), fit to be shown.
     pub name: String,
+    /// The queue that it came from.
+    pub queue: Arc<str>,
+    /// The route that was found for it; empty where there is none.
+    pub route: Arc<str>,
+    /// Who it is from and to.
+    pub envelope: Envelope,
     /// When it came.
     pub arrived: SystemTime,
     /// Its bytes.
     pub body: Body,
+    /// The claimed file itself, where there is one. It is read by position; whoever gives it to another
+    /// process has to rewind it.
+    pub file: Option<Arc<File>>,
     /// What happened to it so far.
     pub history: History,
 }
@@ -133,9 +145,35 @@ impl Message {
         }
     }
 
+    /// Lets go of the claimed file. Of a large message only the beginning is left.
+    pub(super) fn let_go(&mut self) {
+        self.file = None;
+        if let Body::File { head, .. } = &self.body {
+            self.body = Body::Whole(head.clone());
+        }
+    }
+
     /// The number of the coming attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.history.tries.saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+impl Message {
+    /// A message without anything particular.
+    pub(crate) fn sample() -> Self {
+        Message {
+            id: Id::from_digest(&[1; 32]),
+            name: "1762087331.sample.mx1".into(),
+            queue: "main".into(),
+            route: "".into(),
+            envelope: Envelope::default(),
+            arrived: SystemTime::UNIX_EPOCH,
+            body: Body::Whole(Bytes::from_static(b"Subject: sample\n\nbody\n")),
+            file: None,
+            history: History::default(),
+        }
     }
 }
 

@@ -9,10 +9,13 @@
 //! |---|---|
 //! | `message` | what is known of one message: identity, header, body, what happened so far |
 //! | `header` | a bounded, linear look at header fields |
+//! | `envelope` | who a message is really from and to |
 //! | `outcome` | what an attempt came to, and what becomes of the message |
 //! | `retry` | the pure decision from the one to the other |
+//! | `schedule` | how long is waited between attempts; the policies of well-known systems |
 //! | `gate` | how much a target may be given now: its concurrency and its circuit breaker |
 //! | `queue`, `target` | the traits |
+//! | `pattern`, `rule` | which messages a route is for |
 //! | `route` | which target a message goes to |
 //! | `run` | the loop; `watch` and `drain` are both this |
 //! | `log` | the lines that the loop logs |
@@ -20,28 +23,36 @@
 //! | `memory` | a queue in memory, which keeps the traits honest |
 //! | `text` | making bytes of strangers fit for a log line |
 
+mod envelope;
 mod gate;
 mod header;
 mod log;
 mod memory;
 mod message;
 mod outcome;
+mod pattern;
 mod queue;
 mod retry;
 mod route;
+mod rule;
 mod run;
+mod schedule;
 mod stop;
 mod target;
 pub mod text;
 
-pub use gate::BreakerPolicy;
+pub use envelope::{Envelope, EnvelopeRules};
+pub use gate::{BreakerPolicy, Rate};
 pub use header::{HEADER_LIMIT, Header};
 pub use memory::MemoryQueue;
 pub use message::{Body, History, Id, Message};
 pub use outcome::{Blame, Note, Outcome, Settlement};
+pub use pattern::Pattern;
 pub use queue::{Bell, BoxFuture, Claim, Lease, Outlook, Queue};
 pub use retry::{Facts, RetryPolicy, decide};
-pub use route::{Destination, Routes};
+pub use route::{Destination, Route, Routes, Terms, Way};
+pub use rule::{Condition, Fact, Finding, SizeBound, Test, When};
 pub use run::{Conditions, Engine, Report, Until};
+pub use schedule::{KNOWN, Known, Schedule};
 pub use stop::{Stop, StopHandle};
 pub use target::Target;

@@ -15,14 +15,19 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Queue: Send + Sync {
     /// The next of the messages that are due `by` this time, claimed: nobody else gets it until its
     /// lease is settled or dropped. None where nothing can be claimed. `open` says whether a target
-    /// would take one more, and so which of the parked messages may come.
-    ///
-    /// # Errors
-    /// The queue itself is at fault (not one message); try again later.
-    fn claim(&self, by: SystemTime, open: &dyn Fn(&str) -> bool) -> io::Result<Option<Claim>>;
+    /// would take one more, and so which of the parked messages may come. Messages that come for the
+    /// first time and those that come again take turns.
+    fn claim(&self, by: SystemTime, open: &dyn Fn(&str) -> bool) -> Option<Claim>;
 
-    /// Whether an operator has paused this target.
-    fn is_paused(&self, target: &str) -> bool;
+    /// How many messages wait until this target takes mail again, and could go then.
+    fn parked(&self, target: &str) -> usize;
+
+    /// Makes all messages ready that wait for a target: it may not be theirs any more.
+    fn release_parked(&self);
+
+    /// What keeps the queue, or a part of it, from being worked on: not one message's fault. The
+    /// queue tries again by itself, and has said so.
+    fn fault(&self) -> Option<String>;
 
     /// What is to be expected of the next calls of [`claim`](Queue::claim).
     fn outlook(&self, by: SystemTime) -> Outlook;
@@ -67,11 +72,13 @@ impl fmt::Debug for Claim {
 /// The one right to work on a message.
 pub trait Lease: Send {
     /// From now on only the target is waited for: a death of this process is no longer the
-    /// message's fault.
-    ///
-    /// # Errors
-    /// The queue cannot write; the message must not be sent.
-    fn sending(&mut self) -> io::Result<()>;
+    /// message's fault. False where the queue could not write that down, which it says itself; the
+    /// message must not be sent then.
+    #[must_use]
+    fn sending(&mut self) -> bool;
+
+    /// Whether an operator has paused this target for this message.
+    fn is_paused(&self, target: &str) -> bool;
 
     /// Ends the claim, once and for all.
     ///

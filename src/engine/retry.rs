@@ -2,26 +2,27 @@
 //! row of it can stand in a table.
 
 use super::outcome::{Blame, Note, Outcome, Settlement};
+use super::schedule::Schedule;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// How failed messages are tried again.
+/// How failed messages are tried again, and when they are given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// The wait after the first failure is drawn between nothing and this.
-    pub min_delay: Duration,
-    /// No wait is drawn from above this; a target's own wish is cut to it, too.
-    pub max_delay: Duration,
+    /// The longest wait after each failure; a target's own wish is cut to the longest of all.
+    pub schedule: Schedule,
     /// A message is given up when its own failures have gone on for this long.
-    pub give_up: Duration,
+    pub give_up: Option<Duration>,
+    /// A message is given up when it has failed this often by its own fault.
+    pub attempts: Option<u32>,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
         RetryPolicy {
-            min_delay: Duration::from_secs(5),
-            max_delay: Duration::from_hours(1),
-            give_up: Duration::from_hours(3 * 24),
+            schedule: Schedule::Doubling { first: Duration::from_secs(5), most: Duration::from_hours(1) },
+            give_up: Some(Duration::from_hours(3 * 24)),
+            attempts: None,
         }
     }
 }
@@ -30,15 +31,21 @@ impl RetryPolicy {
     /// The shortest wait that a target's `Retry-After` can ask for.
     const SHORTEST_WISH: Duration = Duration::from_secs(1);
 
-    /// Exponential back-off with full jitter: anything from nothing to `min_delay · 2ⁿ`, at most
-    /// `max_delay`. `dice` is in `0.0..1.0`.
+    /// Full jitter: anything from nothing to the schedule's wait. `dice` is in `0.0..1.0`.
     fn delay(&self, failures: u32, dice: f64) -> Duration {
-        let ceiling = self.min_delay.saturating_mul(1u32.checked_shl(failures).unwrap_or(u32::MAX));
-        ceiling.min(self.max_delay).mul_f64(dice.clamp(0.0, 1.0))
+        self.schedule.ceiling(failures).mul_f64(dice.clamp(0.0, 1.0))
     }
 
     fn wish(&self, after: Duration) -> Duration {
-        after.clamp(Self::SHORTEST_WISH.min(self.max_delay), self.max_delay)
+        let most = self.schedule.most();
+        after.clamp(Self::SHORTEST_WISH.min(most), most)
+    }
+
+    /// Whether a message is given up that has now failed so often, and for so long.
+    fn gives_up(&self, failures: u32, failing_for: Duration) -> bool {
+        let is_worn_out = self.attempts.is_some_and(|most| failures >= most);
+        let is_too_old = failures > 1 && self.give_up.is_some_and(|most| failing_for >= most);
+        is_worn_out || is_too_old
     }
 }
 
@@ -86,8 +93,9 @@ pub fn decide(outcome: Outcome, policy: &RetryPolicy, facts: Facts) -> Settlemen
             };
             let failing_for =
                 facts.first_charged.and_then(|first| facts.now.duration_since(first).ok()).unwrap_or_default();
-            if charged && facts.charged > 0 && failing_for >= policy.give_up {
-                let reason = format!("gave up after {} failures: {reason}", facts.charged + 1);
+            let own_failures = facts.charged.saturating_add(1);
+            if charged && policy.gives_up(own_failures, failing_for) {
+                let reason = format!("gave up after {own_failures} failures: {reason}");
                 return Settlement::Dead { note: note(status, reason) };
             }
             let failures = if charged { facts.charged } else { facts.tries };
@@ -183,6 +191,17 @@ mod tests {
         );
         let clock_went_back = Facts { first_charged: Some(facts().now + DAY), ..long_ago };
         assert_eq!(charged(Blame::Message, clock_went_back), Some(true));
+    }
+
+    #[test]
+    fn a_message_is_given_up_by_the_number_of_its_own_failures() {
+        let policy = RetryPolicy { give_up: None, attempts: Some(3), ..RetryPolicy::default() };
+        let settled = |charged, blame| decide(failure(blame), &policy, Facts { charged, tries: 90, ..facts() });
+        assert!(matches!(settled(1, Blame::Message), Settlement::Retry { .. }));
+        assert!(matches!(settled(2, Blame::Message), Settlement::Dead { .. }));
+        assert!(matches!(settled(2, Blame::Endpoint), Settlement::Retry { .. }), "not its own");
+        let once = RetryPolicy { attempts: Some(1), ..policy };
+        assert!(matches!(decide(failure(Blame::Message), &once, facts()), Settlement::Dead { .. }));
     }
 
     #[test]

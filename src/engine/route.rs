@@ -1,33 +1,64 @@
 //! Which target a message goes to.
 
-use super::gate::{BreakerPolicy, Gate};
+use super::gate::{BreakerPolicy, Gate, Rate};
 use super::message::Message;
 use super::retry::RetryPolicy;
+use super::rule::When;
 use super::target::Target;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The terms on which a target is given messages.
+pub struct Terms {
+    /// How many attempts it gets at a time.
+    pub limit: usize,
+    /// How many attempts begin in a time.
+    pub rate: Option<Rate>,
+    /// How its failures are tried again.
+    pub retry: RetryPolicy,
+    /// When it counts as down.
+    pub breaker: BreakerPolicy,
+    /// What is told of each message for it that has died.
+    pub on_dead: Option<Box<dyn Target>>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Terms { limit: 8, rate: None, retry: RetryPolicy::default(), breaker: BreakerPolicy::default(), on_dead: None }
+    }
+}
 
 /// A target with all that the engine keeps about it.
 pub struct Destination {
     /// Its name.
     pub name: Arc<str>,
-    /// How its failures are tried again.
-    pub retry: RetryPolicy,
+    pub(super) retry: RetryPolicy,
+    pub(super) on_dead: Option<Box<dyn Target>>,
+    limit: usize,
     lanes: Vec<Box<dyn Target>>,
     gate: Mutex<Gate>,
 }
 
 impl Destination {
-    /// A destination that gets at most `limit` attempts at a time. `lanes` holds one target for
-    /// each lane of the engine, so that connections need not be shared between threads.
-    pub fn new(
-        name: impl Into<Arc<str>>,
-        lanes: Vec<Box<dyn Target>>,
-        limit: usize,
-        retry: RetryPolicy,
-        breaker: BreakerPolicy,
-    ) -> Self {
+    /// `lanes` holds one target for each lane of the engine, so that connections need not be shared
+    /// between threads.
+    pub fn new(name: impl Into<Arc<str>>, lanes: Vec<Box<dyn Target>>, terms: Terms) -> Self {
         assert!(!lanes.is_empty(), "a destination needs a target");
-        Destination { name: name.into(), retry, lanes, gate: Mutex::new(Gate::new(limit, breaker)) }
+        let Terms { limit, rate, retry, breaker, on_dead } = terms;
+        let limit = limit.max(1);
+        Destination {
+            name: name.into(),
+            retry,
+            on_dead,
+            limit,
+            lanes,
+            gate: Mutex::new(Gate::new(limit, rate, breaker)),
+        }
+    }
+
+    /// How many attempts it gets at a time.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     pub(super) fn target(&self, lane: usize) -> &dyn Target {
@@ -39,32 +70,80 @@ impl Destination {
     }
 }
 
-/// Picks the destination of a message, by its place in the list.
-type Chooser = Box<dyn Fn(&Message) -> usize + Send + Sync>;
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To the target of this name.
+    To(Arc<str>),
+    /// Nowhere: the message is taken and removed.
+    Ignore,
+}
 
-/// All destinations, and the way to them.
+/// One route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its name.
+    pub name: Arc<str>,
+    /// For which messages.
+    pub when: When,
+    /// Where to.
+    pub way: Way,
+}
+
+/// All destinations, and the routes to them; the first that matches counts.
 pub struct Routes {
-    destinations: Vec<Destination>,
-    choose: Chooser,
+    destinations: BTreeMap<Arc<str>, Arc<Destination>>,
+    routes: Vec<Route>,
+}
+
+/// What was found for a message.
+pub(super) enum Found<'a> {
+    /// A route to this destination.
+    To(&'a Route, &'a Arc<Destination>),
+    /// A route to nowhere.
+    Ignore(&'a Route),
+    /// No route.
+    Nothing,
 }
 
 impl Routes {
     /// Everything goes to the one destination.
     pub fn all_to(destination: Destination) -> Self {
-        Routes::new(vec![destination], |_| 0)
+        let route = Route { name: "".into(), when: When::default(), way: Way::To(Arc::clone(&destination.name)) };
+        Routes::new(vec![Arc::new(destination)], vec![route])
     }
 
-    /// `choose` says to which of the destinations, by place, a message goes.
-    pub fn new(destinations: Vec<Destination>, choose: impl Fn(&Message) -> usize + Send + Sync + 'static) -> Self {
-        assert!(!destinations.is_empty(), "there is nowhere to go");
-        Routes { destinations, choose: Box::new(choose) }
+    /// These routes to these destinations.
+    ///
+    /// # Panics
+    /// A route leads to a destination that is not there.
+    pub fn new(destinations: Vec<Arc<Destination>>, routes: Vec<Route>) -> Self {
+        let destinations: BTreeMap<_, _> =
+            destinations.into_iter().map(|destination| (Arc::clone(&destination.name), destination)).collect();
+        for route in &routes {
+            let leads_somewhere = !matches!(&route.way, Way::To(name) if !destinations.contains_key(name));
+            assert!(leads_somewhere, "{route:?} leads nowhere");
+        }
+        Routes { destinations, routes }
     }
 
-    pub(super) fn destinations(&self) -> &[Destination] {
-        &self.destinations
+    /// All destinations.
+    pub fn destinations(&self) -> impl Iterator<Item = &Arc<Destination>> {
+        self.destinations.values()
     }
 
-    pub(super) fn route(&self, message: &Message) -> &Destination {
-        &self.destinations[(self.choose)(message)]
+    /// How many attempts all destinations together get at a time.
+    pub fn limit(&self) -> usize {
+        self.destinations().map(|destination| destination.limit).sum()
+    }
+
+    pub(super) fn find(&self, message: &Message) -> Found<'_> {
+        match self.routes.iter().find(|route| route.when.matches(message)) {
+            Some(route) => match &route.way {
+                Way::To(name) => Found::To(route, &self.destinations[name]),
+                Way::Ignore => Found::Ignore(route),
+            },
+            None => Found::Nothing,
+        }
     }
 }

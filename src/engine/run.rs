@@ -4,25 +4,27 @@
 //! whose target has room, try it, settle it. Hands with nothing to do listen to the queue's bell.
 
 use super::gate::{Health, Pass, Sign};
-use super::log::{log_attempt, log_health};
+use super::log::{log_attempt, log_health, log_ignored, log_unrouted};
 use super::message::Message;
-use super::outcome::{Blame, Outcome, Settlement};
+use super::outcome::{Blame, Note, Outcome, Settlement};
 use super::queue::{Claim, Lease, Outlook, Queue};
 use super::retry::{Facts, decide};
-use super::route::{Destination, Routes};
+use super::route::{Destination, Found, Routes};
 use super::stop::Stop;
 use super::target::Target;
 use super::text::printable;
 use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::cell::Cell;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::{error, info};
+use tracing::error;
 
 /// When a run ends of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +63,13 @@ pub struct Report {
     pub dead: u64,
 }
 
-/// One queue, its routes, and the hands that work on it.
+/// A queue, the routes from it, and the hands that work on it.
 pub struct Engine {
-    queue: Box<dyn Queue>,
-    routes: Routes,
+    queue: Arc<dyn Queue>,
+    routes: RwLock<Arc<Routes>>,
+    /// How many hands there are to be: as many as all targets take at a time, so that no target can
+    /// keep another one's waiting.
+    hands: watch::Sender<usize>,
     until: Until,
     stop: Stop,
     conditions: Conditions,
@@ -73,7 +78,6 @@ pub struct Engine {
     listening: AtomicUsize,
     over: AtomicBool,
     tally: Tally,
-    trouble: Mutex<Trouble>,
 }
 
 #[derive(Default)]
@@ -83,31 +87,33 @@ struct Tally {
     dead: AtomicU64,
 }
 
-/// What the queue itself suffers from.
-#[derive(Default)]
-struct Trouble {
-    error: Option<io::Error>,
-    wait: Duration,
-    until: Option<Instant>,
-}
-
 /// A message whose target has room for it.
-struct Job<'a> {
+struct Job {
     message: Message,
     lease: Box<dyn Lease>,
-    destination: &'a Destination,
+    destination: Arc<Destination>,
     pass: Pass,
 }
 
-impl Engine {
-    /// The least and the most time before a queue that is at fault is asked again.
-    const TROUBLE_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// A message that was claimed, and what its route says.
+enum Claimed {
+    /// It can be tried.
+    Job(Job),
+    /// Its target has no room for it.
+    Full(Message, Box<dyn Lease>, Arc<str>),
+    /// It is to be removed.
+    Ignored(Message, Box<dyn Lease>),
+    /// There is no route for it.
+    Unrouted(Message, Box<dyn Lease>),
+}
 
+impl Engine {
     /// An engine that is ready to be run.
-    pub fn new(queue: Box<dyn Queue>, routes: Routes, until: Until, stop: Stop, conditions: Conditions) -> Self {
+    pub fn new(queue: Arc<dyn Queue>, routes: Routes, until: Until, stop: Stop, conditions: Conditions) -> Self {
         Engine {
             queue,
-            routes,
+            hands: watch::Sender::new(routes.limit()),
+            routes: RwLock::new(Arc::new(routes)),
             until,
             stop,
             began: (conditions.now)(),
@@ -116,26 +122,63 @@ impl Engine {
             listening: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             tally: Tally::default(),
-            trouble: Mutex::default(),
         }
     }
 
-    /// Runs `hands` hands here until the end.
+    /// Runs here until the end.
     ///
     /// # Errors
     /// As [`Engine::report`].
-    pub async fn run(&self, hands: usize) -> io::Result<Report> {
+    pub async fn run(&self) -> io::Result<Report> {
         tokio::select! {
-            () = self.work(0, hands) => {}
+            () = self.work(0, 1) => {}
             () = self.oversee() => {}
         }
         self.report()
     }
 
-    /// Runs `hands` hands until the end, as one of several lanes. Somebody must
+    /// Works until the end, as one of several lanes that share the hands. Somebody must
     /// [`oversee`](Engine::oversee) meanwhile.
-    pub async fn work(&self, lane: usize, hands: usize) {
-        join_all((0..hands).map(|_| self.hand(lane))).await;
+    pub async fn work(&self, lane: usize, lanes: usize) {
+        let mut wanted = self.hands.subscribe();
+        let crew = Crew { working: Cell::new(0), wanted: Cell::new(0) };
+        let mut stop = self.stop.clone();
+        let mut hands = FuturesUnordered::new();
+        while !self.is_over() {
+            let all = *wanted.borrow_and_update();
+            crew.wanted.set(all / lanes + usize::from(lane < all % lanes));
+            while crew.working.get() < crew.wanted.get() {
+                crew.working.set(crew.working.get() + 1);
+                hands.push(self.hand(lane, &crew));
+            }
+            tokio::select! {
+                Some(()) = hands.next() => {}
+                _ = wanted.changed() => {}
+                // A lane without hands has nobody who listens to this.
+                () = stop.changed() => {}
+            }
+        }
+        while hands.next().await.is_some() {}
+    }
+
+    /// Goes on with other routes and other targets. What is being tried is tried to its end where it
+    /// was going; what waits for a target to take mail again is routed anew. `change` is called at a
+    /// moment at which no message is between its claim and its route.
+    pub fn reroute(&self, routes: Routes, change: impl FnOnce()) {
+        let limit = routes.limit();
+        let mut current = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(routes);
+        change();
+        drop(current);
+        self.queue.release_parked();
+        self.hands.send_replace(limit);
+        self.queue.bell().ring_all();
+        self.queue.bell().set_timer();
+    }
+
+    /// The routes as they are now.
+    pub fn routes(&self) -> Arc<Routes> {
+        Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tends the queue and wakes hands when something falls due. Ends with none of its own accord.
@@ -148,8 +191,8 @@ impl Engine {
     /// # Errors
     /// A run that should end of itself has ended because the queue cannot be worked on.
     pub fn report(&self) -> io::Result<Report> {
-        match (self.until, self.trouble().error.take()) {
-            (Until::Drained | Until::Settled, Some(error)) => Err(error),
+        match (self.until, self.queue.fault()) {
+            (Until::Drained | Until::Settled, Some(fault)) => Err(io::Error::other(fault)),
             _ => Ok(self.counts()),
         }
     }
@@ -164,23 +207,30 @@ impl Engine {
         }
     }
 
-    async fn hand(&self, lane: usize) {
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire) || self.stop.is_finishing()
+    }
+
+    async fn hand(&self, lane: usize, crew: &Crew) {
         let mut stop = self.stop.clone();
         self.in_hand.fetch_add(1, Ordering::AcqRel);
-        while let Some(job) = self.next_job(&mut stop).await {
+        while let Some(job) = self.next_job(&mut stop, crew).await {
             self.call_another_hand();
             self.attempt_and_settle(lane, job, &mut stop).await;
         }
         self.in_hand.fetch_sub(1, Ordering::AcqRel);
+        crew.working.set(crew.working.get() - 1);
+        // Where there are fewer hands now than before, this one may have been called to some work.
+        self.queue.bell().ring();
     }
 
     /// Waits for something to do. None at the end. A hand counts as busy but while it listens.
-    async fn next_job(&self, stop: &mut Stop) -> Option<Job<'_>> {
+    async fn next_job(&self, stop: &mut Stop, crew: &Crew) -> Option<Job> {
         loop {
             // Listening begins before looking, so that no ring is lost in between.
             let mut heard = pin!(self.queue.bell().hands().notified());
             heard.as_mut().enable();
-            if self.over.load(Ordering::Acquire) || stop.is_finishing() {
+            if self.is_over() || crew.working.get() > crew.wanted.get() {
                 return None;
             }
             if stop.may_claim()
@@ -211,8 +261,8 @@ impl Engine {
     fn call_another_hand(&self) {
         let outlook = self.queue.outlook(self.horizon());
         let now = Instant::now().into_std();
-        let has_room = |destination: &Destination| destination.gate().admits(now);
-        if (outlook.ready || outlook.parked > 0) && self.routes.destinations().iter().any(has_room) {
+        let routes = self.routes();
+        if (outlook.ready || outlook.parked > 0) && routes.destinations().any(|target| target.gate().admits(now)) {
             self.queue.bell().ring();
         }
     }
@@ -222,8 +272,17 @@ impl Engine {
         let Outlook { ready, searching, parked, next_due, .. } = self.queue.outlook(self.horizon());
         match self.until {
             Until::Stopped => false,
-            _ if self.trouble().error.is_some() => true,
-            Until::Drained => !self.some_target_is_open() || !(ready || searching),
+            Until::Drained => {
+                let now = Instant::now().into_std();
+                let waits = ready || searching;
+                let may_come = |target: &Arc<Destination>| {
+                    let is_only_paced = target.gate().is_only_paced(now);
+                    let is_open = target.gate().admits(now);
+                    (is_open && waits) || (is_only_paced && (waits || self.queue.parked(&target.name) > 0))
+                };
+                !self.routes().destinations().any(may_come)
+            }
+            Until::Settled if self.queue.fault().is_some() => true,
             Until::Settled => !ready && !searching && parked == 0 && next_due.is_none(),
         }
     }
@@ -236,68 +295,119 @@ impl Engine {
         if self.until == Until::Drained { self.began.min(now) } else { now }
     }
 
-    fn is_open(&self, destination: &Destination) -> bool {
-        destination.gate().admits(Instant::now().into_std()) && !self.queue.is_paused(&destination.name)
-    }
-
-    fn some_target_is_open(&self) -> bool {
-        self.routes.destinations().iter().any(|destination| self.is_open(destination))
-    }
-
-    /// Capacity before work: nothing is claimed that no target has room for, and what is claimed
-    /// for a target without room is parked, so that it holds nothing up.
-    async fn take(&self) -> Option<Job<'_>> {
-        while !self.is_in_trouble() {
-            let open: Vec<_> = self.routes.destinations().iter().filter(|target| self.is_open(target)).collect();
-            if open.is_empty() {
-                return None;
-            }
-            let is_open = |name: &str| open.iter().any(|target| &*target.name == name);
-            let Claim { message, lease } = match self.queue.claim(self.horizon(), &is_open) {
-                Ok(claim) => {
-                    self.trouble_is_over();
-                    claim?
+    /// Takes a message that its target has room for. Whatever else is met on the way is settled.
+    async fn take(&self) -> Option<Job> {
+        loop {
+            let (message, lease, settlement) = match self.claim()? {
+                Claimed::Job(job) => return Some(job),
+                Claimed::Full(message, lease, target) => {
+                    self.settle(&message, lease, Settlement::Park { target }).await;
+                    continue;
                 }
-                Err(error) => {
-                    self.suffer(error);
-                    return None;
+                Claimed::Ignored(message, lease) => {
+                    log_ignored(&message);
+                    (message, lease, Settlement::Done)
+                }
+                Claimed::Unrouted(message, lease) => {
+                    let settlement = self.unrouted(&message);
+                    (message, lease, settlement)
                 }
             };
-            let destination = self.routes.route(&message);
-            let pass =
-                if is_open(&destination.name) { destination.gate().admit(Instant::now().into_std()) } else { None };
-            match pass {
-                Some(pass) => return Some(Job { message, lease, destination, pass }),
-                None => self.settle(&message, lease, Settlement::Park { target: destination.name.clone() }).await,
-            }
+            self.tally.count(&settlement);
+            self.settle(&message, lease, settlement).await;
         }
-        None
     }
 
-    async fn attempt_and_settle(&self, lane: usize, job: Job<'_>, stop: &mut Stop) {
-        let Job { message, mut lease, destination, pass } = job;
+    /// Capacity before work: nothing is claimed while no target has room, and what is claimed for a
+    /// target without room is parked, so that it holds nothing up.
+    fn claim(&self) -> Option<Claimed> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now().into_std();
+        let open: Vec<_> = routes.destinations().filter(|target| target.gate().admits(now)).collect();
+        if open.is_empty() {
+            return None;
+        }
+        let is_open = |name: &str| open.iter().any(|target| &*target.name == name);
+        let Claim { mut message, lease } = self.queue.claim(self.horizon(), &is_open)?;
+        let (route, destination) = match routes.find(&message) {
+            Found::To(route, destination) => (route, destination),
+            Found::Ignore(route) => {
+                message.route = Arc::clone(&route.name);
+                return Some(Claimed::Ignored(message, lease));
+            }
+            Found::Nothing => return Some(Claimed::Unrouted(message, lease)),
+        };
+        message.route = Arc::clone(&route.name);
+        let may_go = is_open(&destination.name) && !lease.is_paused(&destination.name);
+        let pass = if may_go { destination.gate().admit(now) } else { None };
+        Some(match pass {
+            Some(pass) => Claimed::Job(Job { message, lease, destination: Arc::clone(destination), pass }),
+            None => Claimed::Full(message, lease, Arc::clone(&destination.name)),
+        })
+    }
+
+    /// What becomes of a message that no route is for: it is kept, for a person to see.
+    fn unrouted(&self, message: &Message) -> Settlement {
+        log_unrouted(message);
+        let note = Note {
+            at: (self.conditions.now)(),
+            target: "".into(),
+            status: None,
+            took: Duration::ZERO,
+            reason: "no route".into(),
+        };
+        Settlement::Dead { note }
+    }
+
+    async fn attempt_and_settle(&self, lane: usize, job: Job, stop: &mut Stop) {
+        let Job { mut message, mut lease, destination, pass } = job;
         let began = Instant::now();
-        let outcome = match lease.sending() {
-            Ok(()) => tokio::select! {
+        let outcome = if lease.sending() {
+            tokio::select! {
                 biased;
                 outcome = guarded(destination.target(lane), &message) => Some(outcome),
                 () = stop.now() => None,
-            },
-            Err(error) => {
-                self.suffer(error);
-                None
             }
+        } else {
+            None
         };
-        let Some(outcome) = outcome else {
-            self.leave(destination, pass, Sign::Nothing);
-            return self.settle(&message, lease, Settlement::Release).await;
-        };
+        if let Some(outcome) = outcome {
+            let settlement = self.judge(&message, &destination, &pass, &outcome, began.elapsed());
+            let death = match &settlement {
+                Settlement::Dead { note } => destination.on_dead.as_deref().map(|on_dead| (on_dead, note.clone())),
+                _ => None,
+            };
+            if death.is_none() {
+                // The last close of a removed file may take long: that is the queue's to do.
+                message.let_go();
+            }
+            self.tally.count(&settlement);
+            self.settle(&message, lease, settlement).await;
+            if let Some((on_dead, note)) = death {
+                tell_of_death(on_dead, message, note, stop).await;
+            }
+        } else {
+            self.learn(&destination, &pass, Sign::Nothing);
+            self.settle(&message, lease, Settlement::Release).await;
+        }
+        destination.gate().leave(pass);
+    }
+
+    /// What becomes of a message after an attempt.
+    fn judge(
+        &self,
+        message: &Message,
+        destination: &Destination,
+        pass: &Pass,
+        outcome: &Outcome,
+        took: Duration,
+    ) -> Settlement {
         let last_try = message.history.last_try;
         let took_another_since = last_try.is_some_and(|time| destination.gate().took_since(time));
-        let health = self.leave(destination, pass, Sign::from(&outcome));
+        let health = self.learn(destination, pass, Sign::from(outcome));
         let facts = Facts {
             target: destination.name.clone(),
-            took: began.elapsed(),
+            took,
             tries: message.history.tries,
             charged: message.history.charged,
             first_charged: message.history.first_charged,
@@ -306,17 +416,15 @@ impl Engine {
             now: (self.conditions.now)(),
             dice: (self.conditions.dice)(),
         };
-        let took = facts.took;
         let settlement = decide(outcome.clone(), &destination.retry, facts);
-        self.tally.count(&settlement);
-        log_attempt(&message, destination, &outcome, &settlement, took);
-        self.settle(&message, lease, settlement).await;
+        log_attempt(message, destination, outcome, &settlement, took);
+        settlement
     }
 
-    fn leave(&self, destination: &Destination, pass: Pass, sign: Sign) -> Health {
+    fn learn(&self, destination: &Destination, pass: &Pass, sign: Sign) -> Health {
         let now = Instant::now().into_std();
         let mut gate = destination.gate();
-        let changed = gate.leave(pass, sign, now, (self.conditions.now)(), (self.conditions.dice)());
+        let changed = gate.learn(pass, sign, now, (self.conditions.now)(), (self.conditions.dice)());
         let health = gate.health();
         drop(gate);
         if health == Health::Down {
@@ -359,54 +467,31 @@ impl Engine {
         if self.listening.load(Ordering::Acquire) == 0 || !self.stop.may_claim() {
             return None;
         }
-        let now = Instant::now();
-        let is_open = self.some_target_is_open();
-        if let (true, Some(until)) = (is_open, self.trouble().until) {
-            return Some(until.saturating_duration_since(now));
-        }
         let outlook = self.queue.outlook(self.horizon());
         let wall = (self.conditions.now)();
         let next_due = if self.until == Until::Drained { None } else { outlook.next_due };
         let to_retry = next_due.map(|due| due.duration_since(wall).unwrap_or_default());
-        if is_open {
-            return to_retry;
-        }
         let something_waits = outlook.ready || outlook.parked > 0 || to_retry == Some(Duration::ZERO);
-        let probes = self.routes.destinations().iter().filter_map(|destination| destination.gate().probe_at());
-        let to_probe = probes.min().map(|at| at.saturating_duration_since(now.into_std()));
-        if something_waits { to_probe } else { to_retry }
-    }
-
-    fn trouble(&self) -> MutexGuard<'_, Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_in_trouble(&self) -> bool {
-        self.trouble().until.is_some_and(|until| until > Instant::now())
-    }
-
-    /// The queue is at fault: it is left alone for a while, and that is said once.
-    fn suffer(&self, fault: io::Error) {
-        let mut trouble = self.trouble();
-        let (least, most) = Self::TROUBLE_WAIT;
-        let news = trouble.error.as_ref().is_none_or(|known| known.to_string() != fault.to_string());
-        trouble.wait = (trouble.wait * 2).clamp(least, most);
-        trouble.until = Some(Instant::now() + trouble.wait);
-        if news {
-            error!(event = "queue_fault", reason = %fault, "the queue cannot be worked on; nothing is delivered until it can");
+        let now = Instant::now().into_std();
+        let routes = self.routes();
+        let (open, closed): (Vec<_>, Vec<_>) = routes.destinations().partition(|target| target.gate().admits(now));
+        if open.iter().any(|target| outlook.ready || self.queue.parked(&target.name) > 0) {
+            // It has opened since this hand looked.
+            return Some(Duration::ZERO);
         }
-        trouble.error = Some(fault);
-        drop(trouble);
-        self.queue.bell().set_timer();
+        let is_awaited = |target: &Destination| {
+            if open.is_empty() { something_waits } else { self.queue.parked(&target.name) > 0 }
+        };
+        let opens_at = closed.iter().filter(|target| is_awaited(target)).filter_map(|target| target.gate().opens_at());
+        let to_open = opens_at.min().map(|at| at.saturating_duration_since(now));
+        if open.is_empty() && something_waits { to_open } else { to_retry.into_iter().chain(to_open).min() }
     }
+}
 
-    fn trouble_is_over(&self) {
-        let mut trouble = self.trouble();
-        if trouble.error.is_some() {
-            *trouble = Trouble::default();
-            info!(event = "queue_well", "the queue can be worked on again");
-        }
-    }
+/// The hands of one lane.
+struct Crew {
+    working: Cell<usize>,
+    wanted: Cell<usize>,
 }
 
 impl Tally {
@@ -418,6 +503,20 @@ impl Tally {
             Settlement::Release => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells whom it concerns that a message has died. It is told once; should that fail, the log has it.
+async fn tell_of_death(on_dead: &dyn Target, mut message: Message, note: Note, stop: &mut Stop) {
+    message.history.add_try(note.at, true);
+    message.history.last_reason = note.reason;
+    let told = tokio::select! {
+        biased;
+        told = guarded(on_dead, &message) => told,
+        () = stop.now() => return,
+    };
+    if !matches!(told, Outcome::Done { .. }) {
+        error!(event = "on_dead_failed", id = %message.id, file = message.name, reason = told.reason());
     }
 }
 

@@ -36,6 +36,11 @@ pub fn printable(bytes: &[u8]) -> String {
     shown
 }
 
+/// Whether `text` holds nothing that [`printable`] would spell out.
+pub fn is_harmless(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || reorders_text(c))
+}
+
 fn push_harmless(shown: &mut String, character: char) {
     match character {
         '\n' => shown.push_str("\\n"),

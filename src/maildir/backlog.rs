@@ -1,23 +1,39 @@
 //! Which messages are known, and when they may be taken: pure state, kept behind a lock.
 //!
 //! It is a hint, never the truth: a claim decides. So it may forget a message (the next search of
-//! `new/` finds it again), but it must not hold a message back that may be taken.
+//! its `new/` finds it again), but it must not hold a message back that may be taken.
 
+use super::lineup::{Lineup, Turn};
 use crate::engine::Id;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The messages of one queue that this process knows.
+/// A message of one of the Maildirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Key {
+    /// The number of the Maildir.
+    pub maildir: u32,
+    /// The id that the message's name alone gives.
+    pub id: Id,
+}
+
+/// The messages that this process knows.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
+    maildirs: HashMap<u32, Known>,
+    lineup: Lineup,
+    waiting: BinaryHeap<Reverse<(SystemTime, Key)>>,
+    /// Those that a person holds back, by Maildir and target.
+    paused: HashMap<(u32, Arc<str>), Vec<Key>>,
+}
+
+/// The messages of one Maildir.
+#[derive(Debug, Default)]
+struct Known {
     entries: HashMap<Id, Entry>,
-    ready: BinaryHeap<Reverse<(SystemTime, Id)>>,
-    ready_count: usize,
-    waiting: BinaryHeap<Reverse<(SystemTime, Id)>>,
-    parked: BTreeMap<Arc<str>, VecDeque<(SystemTime, Id)>>,
     search: u32,
 }
 
@@ -25,6 +41,7 @@ pub(super) struct Backlog {
 struct Entry {
     name: Box<OsStr>,
     place: Place,
+    turn: Turn,
     patience: u8,
     awaits: Awaits,
     seen: u32,
@@ -39,6 +56,8 @@ pub(super) enum Awaits {
     Holder,
     /// Whoever is still writing it.
     Writer,
+    /// That its Maildir can be worked on.
+    Maildir,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +65,7 @@ enum Place {
     Ready,
     Waiting(SystemTime),
     Parked,
+    Paused,
     /// Claimed by this process.
     Held,
     /// No message, and already reported.
@@ -55,8 +75,8 @@ enum Place {
 /// A message to be claimed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
-    /// The id that its name alone gives.
-    pub key: Id,
+    /// Which one.
+    pub key: Key,
     /// Its file name.
     pub name: OsString,
     /// How often it could not be taken, in a row.
@@ -64,49 +84,65 @@ pub(super) struct Candidate {
 }
 
 impl Backlog {
+    /// Begins to keep the messages of a Maildir.
+    pub(super) fn open(&mut self, maildir: u32) {
+        self.maildirs.entry(maildir).or_default();
+    }
+
+    /// Forgets all messages of a Maildir; what is in hand comes to its end elsewhere.
+    pub(super) fn close(&mut self, maildir: u32) {
+        self.maildirs.remove(&maildir);
+        self.paused.retain(|(of, _), _| *of != maildir);
+        self.lineup.retain_parked(|key| key.maildir != maildir);
+    }
+
+    fn entry(&self, key: Key) -> Option<&Entry> {
+        self.maildirs.get(&key.maildir)?.entries.get(&key.id)
+    }
+
+    fn entry_mut(&mut self, key: Key) -> Option<&mut Entry> {
+        self.maildirs.get_mut(&key.maildir)?.entries.get_mut(&key.id)
+    }
+
     /// Notes that a search has come across a message. Returns whether it is known.
-    pub(super) fn see(&mut self, key: Id) -> bool {
-        let search = self.search;
-        self.entries.get_mut(&key).map(|entry| entry.seen = search).is_some()
+    pub(super) fn see(&mut self, key: Key) -> bool {
+        let Some(known) = self.maildirs.get_mut(&key.maildir) else { return false };
+        let search = known.search;
+        known.entries.get_mut(&key.id).map(|entry| entry.seen = search).is_some()
     }
 
     /// Adds a message that may be taken; those that came first go first. One that is known keeps
     /// its place.
-    pub(super) fn add_ready(&mut self, key: Id, name: &OsStr, came: SystemTime) {
-        if self.add(key, name, Place::Ready) {
-            self.push_ready(came, key);
+    pub(super) fn add_ready(&mut self, key: Key, name: &OsStr, came: SystemTime) {
+        if self.add(key, name, Place::Ready, Turn::First) {
+            self.lineup.push_ready(Turn::First, came, key);
         }
     }
 
-    /// Adds a message that may be taken at a later time.
-    pub(super) fn add_waiting(&mut self, key: Id, name: &OsStr, due: SystemTime) {
-        if self.add(key, name, Place::Waiting(due)) {
+    /// Adds a message that has been tried before, and may be taken from this time on.
+    pub(super) fn add_waiting(&mut self, key: Key, name: &OsStr, due: SystemTime) {
+        if self.add(key, name, Place::Waiting(due), Turn::Again) {
             self.waiting.push(Reverse((due, key)));
         }
     }
 
-    fn add(&mut self, key: Id, name: &OsStr, place: Place) -> bool {
-        let search = self.search;
+    fn add(&mut self, key: Key, name: &OsStr, place: Place, turn: Turn) -> bool {
+        let Some(known) = self.maildirs.get_mut(&key.maildir) else { return false };
+        let seen = known.search;
         let mut is_new = false;
-        self.entries.entry(key).or_insert_with(|| {
+        known.entries.entry(key.id).or_insert_with(|| {
             is_new = true;
-            Entry { name: name.into(), place, patience: 0, awaits: Awaits::Time, seen: search }
+            Entry { name: name.into(), place, turn, patience: 0, awaits: Awaits::Time, seen }
         });
         is_new
     }
 
-    fn push_ready(&mut self, since: SystemTime, key: Id) {
-        self.ready.push(Reverse((since, key)));
-        self.ready_count += 1;
-    }
-
-    /// Takes the message that has been ready, or parked under a target that is `open`, for longest,
-    /// of those that are due `by` this time. So a message that fails as every probe goes behind those
-    /// that have not been tried yet.
+    /// Takes the message that is next, of those that are due `by` this time and those whose target is
+    /// `open`.
     pub(super) fn take(&mut self, by: SystemTime, open: impl Fn(&str) -> bool) -> Option<Candidate> {
         self.promote(by);
-        while let Some(key) = self.pop_oldest(&open) {
-            if let Some(entry) = self.entries.get_mut(&key)
+        while let Some(key) = self.lineup.pop(&open) {
+            if let Some(entry) = self.entry_mut(key)
                 && matches!(entry.place, Place::Ready | Place::Parked)
             {
                 entry.place = Place::Held;
@@ -116,102 +152,111 @@ impl Backlog {
         None
     }
 
-    fn pop_oldest(&mut self, open: impl Fn(&str) -> bool) -> Option<Id> {
-        let fronts = self.parked.iter().filter(|(target, _)| open(target));
-        let oldest = fronts.filter_map(|(target, keys)| Some((keys.front()?.0, target))).min();
-        let ready_since = self.ready.peek().map(|Reverse((since, _))| *since);
-        match oldest {
-            Some((since, target)) if ready_since.is_none_or(|ready| since < ready) => {
-                let target = Arc::clone(target);
-                self.pop_parked(&target)
-            }
-            _ => self.pop_ready(),
-        }
-    }
-
     /// Moves what has fallen due among what is ready.
     fn promote(&mut self, by: SystemTime) {
         while let Some(&Reverse((due, key))) = self.waiting.peek()
             && due <= by
         {
             self.waiting.pop();
-            if let Some(entry) = self.entries.get_mut(&key)
+            if let Some(entry) = self.entry_mut(key)
                 && entry.place == Place::Waiting(due)
             {
                 entry.place = Place::Ready;
-                self.push_ready(due, key);
+                let turn = entry.turn;
+                self.lineup.push_ready(turn, due, key);
             }
         }
     }
 
-    fn pop_ready(&mut self) -> Option<Id> {
-        let Reverse((_, key)) = self.ready.pop()?;
-        self.ready_count -= 1;
-        Some(key)
-    }
-
-    fn pop_parked(&mut self, target: &str) -> Option<Id> {
-        let keys = self.parked.get_mut(target)?;
-        let (_, key) = keys.pop_front()?;
-        if keys.is_empty() {
-            self.parked.remove(target);
-        }
-        Some(key)
-    }
-
     /// Gives a message back: it may be taken at once.
-    pub(super) fn release(&mut self, key: Id, now: SystemTime) {
-        if self.set(key, Place::Ready, 0) {
-            self.push_ready(now, key);
+    pub(super) fn release(&mut self, key: Key, now: SystemTime) {
+        if let Some(turn) = self.set(key, Place::Ready, 0) {
+            self.lineup.push_ready(turn, now, key);
         }
     }
 
-    /// Gives a message back: it may be taken at `due`.
-    pub(super) fn wait(&mut self, key: Id, due: SystemTime) {
-        self.wait_patiently(key, due, 0);
+    /// Gives a message back that has been tried: it may be taken at `due`.
+    pub(super) fn wait(&mut self, key: Key, due: SystemTime) {
+        if let Some(entry) = self.entry_mut(key) {
+            entry.turn = Turn::Again;
+        }
+        self.wait_for(Awaits::Time, key, due, 0);
     }
 
-    /// As [`Backlog::wait_patiently`], for a message that may be due before, when somebody ends.
-    pub(super) fn wait_for(&mut self, awaits: Awaits, key: Id, due: SystemTime, patience: u8) {
-        self.wait_patiently(key, due, patience);
-        if let Some(entry) = self.entries.get_mut(&key) {
+    /// Gives a message back that could not be taken for the `patience`th time: it may be taken at
+    /// `due`, or when somebody ends whom it awaits.
+    pub(super) fn wait_for(&mut self, awaits: Awaits, key: Key, due: SystemTime, patience: u8) {
+        if self.set(key, Place::Waiting(due), patience).is_some() {
+            self.waiting.push(Reverse((due, key)));
+        }
+        if let Some(entry) = self.entry_mut(key) {
             entry.awaits = awaits;
         }
     }
 
-    /// As [`Backlog::wait`], for a message that could not be taken for the `patience`th time.
-    pub(super) fn wait_patiently(&mut self, key: Id, due: SystemTime, patience: u8) {
-        if self.set(key, Place::Waiting(due), patience) {
-            self.waiting.push(Reverse((due, key)));
+    /// Gives a message back: it may be taken when its target is open, after those parked before.
+    pub(super) fn park(&mut self, key: Key, target: Arc<str>, now: SystemTime) {
+        if let Some(turn) = self.set(key, Place::Parked, 0) {
+            self.lineup.push_parked(target, turn, now, key);
         }
     }
 
-    /// Gives a message back: it may be taken when its target is open, after those parked before.
-    pub(super) fn park(&mut self, key: Id, target: Arc<str>, now: SystemTime) {
-        if self.set(key, Place::Parked, 0) {
-            self.parked.entry(target).or_default().push_back((now, key));
+    /// Gives a message back: it may be taken when nobody pauses its target any more.
+    pub(super) fn pause(&mut self, key: Key, target: Arc<str>) {
+        if self.set(key, Place::Paused, 0).is_some() {
+            self.paused.entry((key.maildir, target)).or_default().push(key);
+        }
+    }
+
+    /// Makes those messages of a Maildir ready whose target is not paused any more. Returns whether
+    /// there are any.
+    pub(super) fn resume(&mut self, maildir: u32, is_paused: impl Fn(&str) -> bool, now: SystemTime) -> bool {
+        let resumed = self.paused.extract_if(|(of, target), _| *of == maildir && !is_paused(target));
+        let keys: Vec<_> = resumed.flat_map(|(_, keys)| keys).collect();
+        let are_any = !keys.is_empty();
+        self.release_all(keys, Place::Paused, now);
+        are_any
+    }
+
+    /// Makes all messages ready that wait for a target.
+    pub(super) fn release_parked(&mut self, now: SystemTime) {
+        let parked: Vec<_> = self.lineup.take_parked().collect();
+        self.release_all(parked, Place::Parked, now);
+        let paused: Vec<_> = self.paused.drain().flat_map(|(_, keys)| keys).collect();
+        self.release_all(paused, Place::Paused, now);
+    }
+
+    fn release_all(&mut self, keys: Vec<Key>, from: Place, now: SystemTime) {
+        for key in keys {
+            if self.entry(key).is_some_and(|entry| entry.place == from) {
+                self.release(key, now);
+            }
         }
     }
 
     /// Remembers that this is no message, so that it is reported only once.
-    pub(super) fn set_odd(&mut self, key: Id, name: &OsStr) {
-        self.add(key, name, Place::Odd);
+    pub(super) fn set_odd(&mut self, key: Key, name: &OsStr) {
+        self.add(key, name, Place::Odd, Turn::First);
         self.set(key, Place::Odd, 0);
     }
 
-    fn set(&mut self, key: Id, place: Place, patience: u8) -> bool {
-        let found = self.entries.get_mut(&key);
-        found.map(|entry| (entry.place, entry.patience, entry.awaits) = (place, patience, Awaits::Time)).is_some()
+    /// Puts a message that is known into a place. Returns whose turn it is.
+    fn set(&mut self, key: Key, place: Place, patience: u8) -> Option<Turn> {
+        let entry = self.entry_mut(key)?;
+        (entry.place, entry.patience, entry.awaits) = (place, patience, Awaits::Time);
+        Some(entry.turn)
     }
 
     /// Forgets a message that is gone.
-    pub(super) fn forget(&mut self, key: Id) {
-        self.entries.remove(&key);
+    pub(super) fn forget(&mut self, key: Key) {
+        if let Some(known) = self.maildirs.get_mut(&key.maildir) {
+            known.entries.remove(&key.id);
+        }
     }
 
     /// Learns when a waiting message is due. Returns whether that was news.
-    pub(super) fn reschedule(&mut self, key: Id, due: SystemTime) -> bool {
-        match self.entries.get(&key).map(|entry| entry.place) {
+    pub(super) fn reschedule(&mut self, key: Key, due: SystemTime) -> bool {
+        match self.entry(key).map(|entry| entry.place) {
             Some(Place::Waiting(known)) if known != due => {
                 self.wait(key, due);
                 true
@@ -220,72 +265,93 @@ impl Backlog {
         }
     }
 
-    /// Makes all that others had due: they may be gone.
-    pub(super) fn holders_ended(&mut self, now: SystemTime) {
-        let is_held = |entry: &Entry| entry.awaits == Awaits::Holder && matches!(entry.place, Place::Waiting(_));
-        let held: Vec<_> = self.entries.iter().filter(|(_, entry)| is_held(entry)).map(|(key, _)| *key).collect();
-        for key in held {
-            self.release(key, now);
+    /// Makes all of a Maildir due that others had: they may be gone.
+    pub(super) fn holders_ended(&mut self, maildir: u32, now: SystemTime) {
+        self.release_waiting(maildir, |awaits| awaits == Awaits::Holder, now);
+    }
+
+    /// Makes all of a Maildir due that could not be worked on.
+    pub(super) fn maildir_is_well(&mut self, maildir: u32, now: SystemTime) {
+        self.release_waiting(maildir, |awaits| awaits == Awaits::Maildir, now);
+    }
+
+    /// Makes all due that waits for a time: the clock that the times were told by has been set.
+    pub(super) fn clock_was_set(&mut self, now: SystemTime) {
+        let maildirs: Vec<_> = self.maildirs.keys().copied().collect();
+        for maildir in maildirs {
+            self.release_waiting(maildir, |_| true, now);
+        }
+    }
+
+    fn release_waiting(&mut self, maildir: u32, which: impl Fn(Awaits) -> bool, now: SystemTime) {
+        let Some(known) = self.maildirs.get(&maildir) else { return };
+        let is_meant = |entry: &Entry| which(entry.awaits) && matches!(entry.place, Place::Waiting(_));
+        let ids: Vec<_> = known.entries.iter().filter(|(_, entry)| is_meant(entry)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.release(Key { maildir, id }, now);
         }
     }
 
     /// Makes a message due that was being written.
-    pub(super) fn writer_ended(&mut self, key: Id, now: SystemTime) {
-        if self.entries.get(&key).is_some_and(|entry| entry.awaits == Awaits::Writer) {
+    pub(super) fn writer_ended(&mut self, key: Key, now: SystemTime) {
+        if self.entry(key).is_some_and(|entry| entry.awaits == Awaits::Writer) {
             self.release(key, now);
         }
     }
 
-    /// Begins a search of the folder.
-    pub(super) fn begin_search(&mut self) {
-        self.search = self.search.wrapping_add(1);
+    /// Begins a search of a Maildir.
+    pub(super) fn begin_search(&mut self, maildir: u32) {
+        if let Some(known) = self.maildirs.get_mut(&maildir) {
+            known.search = known.search.wrapping_add(1);
+        }
     }
 
     /// Ends a search that has seen the whole folder: what it did not see, and nobody holds, is gone.
-    pub(super) fn end_search(&mut self) {
-        let search = self.search;
-        self.entries.retain(|_, entry| entry.seen == search || entry.place == Place::Held);
-        for keys in self.parked.values_mut() {
-            keys.retain(|(_, key)| self.entries.contains_key(key));
+    pub(super) fn end_search(&mut self, maildir: u32) {
+        let Some(known) = self.maildirs.get_mut(&maildir) else { return };
+        let search = known.search;
+        known.entries.retain(|_, entry| entry.seen == search || entry.place == Place::Held);
+        if known.entries.is_empty() {
+            known.entries = HashMap::new();
         }
-        if self.entries.is_empty() {
-            *self = Backlog { search, ..Backlog::default() };
+        if self.maildirs.values().all(|known| known.entries.is_empty()) {
+            self.lineup = Lineup::default();
+            self.waiting = BinaryHeap::new();
         }
+        let maildirs = &self.maildirs;
+        let is_known = |key: &Key| maildirs.get(&key.maildir).is_some_and(|known| known.entries.contains_key(&key.id));
+        self.lineup.retain_parked(|key| key.maildir != maildir || is_known(key));
     }
 
     /// How many messages may be taken at once.
     pub(super) fn ready_count(&self) -> usize {
-        self.ready_count
+        self.lineup.ready_count()
     }
 
     /// Whether there are messages that may be taken by this time.
     pub(super) fn has_ready(&mut self, by: SystemTime) -> bool {
-        self.ready_count > 0 || self.next_due().is_some_and(|due| due <= by)
+        self.ready_count() > 0 || self.next_due().is_some_and(|due| due <= by)
     }
 
     /// How many messages wait for their target.
     pub(super) fn parked_count(&self) -> usize {
-        self.parked.values().map(VecDeque::len).sum()
+        self.lineup.parked_count() + self.paused.values().map(Vec::len).sum::<usize>()
+    }
+
+    /// How many messages wait for this target to be open.
+    pub(super) fn parked_under(&self, target: &str) -> usize {
+        self.lineup.parked_under(target)
     }
 
     /// When the first waiting message is due.
     pub(super) fn next_due(&mut self) -> Option<SystemTime> {
         while let Some(&Reverse((due, key))) = self.waiting.peek() {
-            if self.entries.get(&key).is_some_and(|entry| entry.place == Place::Waiting(due)) {
+            if self.entry(key).is_some_and(|entry| entry.place == Place::Waiting(due)) {
                 return Some(due);
             }
             self.waiting.pop();
         }
         None
-    }
-
-    /// Makes all that waits for a time due: the clock that the times were told by has been set.
-    pub(super) fn clock_was_set(&mut self, now: SystemTime) {
-        let is_waiting = |entry: &Entry| matches!(entry.place, Place::Waiting(_));
-        let waiting: Vec<_> = self.entries.iter().filter(|(_, entry)| is_waiting(entry)).map(|(key, _)| *key).collect();
-        for key in waiting {
-            self.release(key, now);
-        }
     }
 }
 
@@ -298,8 +364,14 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn key(number: u8) -> Id {
-        Id::from_digest(&[number; 32])
+    fn key(number: u8) -> Key {
+        Key { maildir: 7, id: Id::from_digest(&[number; 32]) }
+    }
+
+    fn empty() -> Backlog {
+        let mut backlog = Backlog::default();
+        backlog.open(7);
+        backlog
     }
 
     fn name(number: u8) -> OsString {
@@ -311,7 +383,7 @@ mod tests {
     }
 
     fn three() -> Backlog {
-        let mut backlog = Backlog::default();
+        let mut backlog = empty();
         for (number, came) in [(1, 30), (2, 10), (3, 20)] {
             backlog.add_ready(key(number), &name(number), at(came));
         }
@@ -341,7 +413,7 @@ mod tests {
 
     #[test]
     fn a_new_time_replaces_the_old_one() {
-        let mut backlog = Backlog::default();
+        let mut backlog = empty();
         backlog.add_waiting(key(1), &name(1), at(500));
         assert!(!backlog.reschedule(key(1), at(500)));
         assert!(backlog.reschedule(key(1), at(5)));
@@ -368,7 +440,7 @@ mod tests {
 
     #[test]
     fn what_has_just_been_parked_again_goes_behind_what_came_meanwhile() {
-        let mut backlog = Backlog::default();
+        let mut backlog = empty();
         backlog.add_ready(key(1), &name(1), at(10));
         take(&mut backlog, 99);
         backlog.park(key(1), "a".into(), at(20));
@@ -381,7 +453,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_looked_at_again_when_the_clock_was_set() {
-        let mut backlog = Backlog::default();
+        let mut backlog = empty();
         backlog.add_waiting(key(1), &name(1), at(1_000_000));
         backlog.clock_was_set(at(5));
         assert_eq!(take(&mut backlog, 5), Some("1".into()));
@@ -392,13 +464,13 @@ mod tests {
         let mut backlog = three();
         take(&mut backlog, 99);
         backlog.set_odd(key(4), &name(4));
-        backlog.begin_search();
+        backlog.begin_search(7);
         assert!(backlog.see(key(3)));
         assert!(!backlog.see(key(9)));
         backlog.add_ready(key(5), &name(5), at(60));
-        backlog.end_search();
+        backlog.end_search(7);
         for (number, known) in [(1, false), (2, true), (3, true), (4, false), (5, true)] {
-            assert_eq!(backlog.entries.contains_key(&key(number)), known, "{number}");
+            assert_eq!(backlog.entry(key(number)).is_some(), known, "{number}");
         }
         assert_eq!(take(&mut backlog, 99), Some("3".into()));
         assert_eq!(take(&mut backlog, 99), Some("5".into()));
@@ -411,8 +483,8 @@ mod tests {
         while take(&mut backlog, 99).is_some() {}
         backlog.wait_for(Awaits::Holder, key(1), at(500), 4);
         backlog.wait_for(Awaits::Writer, key(2), at(500), 0);
-        backlog.wait_patiently(key(3), at(500), 4);
-        backlog.holders_ended(at(100));
+        backlog.wait_for(Awaits::Time, key(3), at(500), 4);
+        backlog.holders_ended(7, at(100));
         assert_eq!((take(&mut backlog, 100), take(&mut backlog, 100)), (Some("1".into()), None));
         for number in 1..=3 {
             backlog.writer_ended(key(number), at(101));
@@ -422,7 +494,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_may_be_taken_again() {
-        let mut backlog = Backlog::default();
+        let mut backlog = empty();
         backlog.add_ready(key(1), &name(1), at(0));
         take(&mut backlog, 99);
         backlog.release(key(1), at(7));
@@ -430,5 +502,57 @@ mod tests {
         backlog.forget(key(1));
         backlog.release(key(1), at(8));
         assert_eq!(take(&mut backlog, 99), None);
+    }
+
+    #[test]
+    fn what_a_person_holds_back_comes_when_they_let_go() {
+        let mut backlog = three();
+        while take(&mut backlog, 99).is_some() {}
+        backlog.pause(key(1), "a".into());
+        backlog.pause(key(2), "b".into());
+        assert_eq!((backlog.parked_count(), backlog.parked_under("a")), (2, 0));
+        assert_eq!(backlog.take(at(99), |_| true), None, "however open its target is");
+        assert!(backlog.resume(7, |target| target == "b", at(50)));
+        assert_eq!((take(&mut backlog, 99), take(&mut backlog, 99)), (Some("1".into()), None));
+        assert!(!backlog.resume(8, |_| false, at(50)));
+        assert_eq!(take(&mut backlog, 99), None, "that was another Maildir");
+        assert!(backlog.resume(7, |_| false, at(50)));
+        assert_eq!(take(&mut backlog, 99), Some("2".into()));
+    }
+
+    #[test]
+    fn all_that_waits_for_a_target_is_called_back_when_there_are_others() {
+        let mut backlog = three();
+        while take(&mut backlog, 99).is_some() {}
+        backlog.park(key(1), "a".into(), at(1));
+        backlog.pause(key(2), "b".into());
+        backlog.wait(key(3), at(500));
+        backlog.release_parked(at(2));
+        assert_eq!((take(&mut backlog, 99), take(&mut backlog, 99)), (Some("1".into()), Some("2".into())));
+        assert_eq!(take(&mut backlog, 99), None);
+    }
+
+    #[test]
+    fn what_a_maildir_could_not_give_comes_when_it_is_well() {
+        let mut backlog = three();
+        while take(&mut backlog, 99).is_some() {}
+        backlog.wait_for(Awaits::Maildir, key(1), at(500), 0);
+        backlog.wait(key(2), at(500));
+        backlog.maildir_is_well(7, at(99));
+        assert_eq!((take(&mut backlog, 99), take(&mut backlog, 99)), (Some("1".into()), None));
+    }
+
+    #[test]
+    fn a_maildir_that_is_closed_is_forgotten_and_the_others_are_not() {
+        let mut backlog = three();
+        backlog.open(8);
+        let other = Key { maildir: 8, ..key(1) };
+        backlog.add_ready(other, &name(9), at(1));
+        take(&mut backlog, 99);
+        backlog.close(7);
+        backlog.release(key(2), at(5));
+        assert_eq!(take(&mut backlog, 99), None, "what was in hand, too");
+        backlog.release(other, at(5));
+        assert_eq!(take(&mut backlog, 99), Some("9".into()));
     }
 }

@@ -82,6 +82,23 @@ pub enum OpenError {
         /// The id file.
         path: PathBuf,
     },
+    /// Two queues serve the same Maildir.
+    #[error("the queues {} and {} both serve {path}\n  = try: name it in one of them", queues[0], queues[1])]
+    Twice {
+        /// The Maildir.
+        path: PathBuf,
+        /// The names of the queues.
+        queues: [String; 2],
+    },
+    /// One process cannot be the owner of all of them.
+    #[error(
+        "{} belongs to uid {}, and {} to uid {}: one process cannot work for both\n  = try: one maildirq for each user, each with a configuration of its own",
+        owners[0].0.display(), owners[0].1, owners[1].0.display(), owners[1].1
+    )]
+    Owners {
+        /// Two Maildirs and their owners.
+        owners: [(PathBuf, u32); 2],
+    },
     /// The disk or its permissions.
     #[error(
         "cannot work in {path}: {error}\n  = try: run maildirq as the user that the mail is delivered as (here: {advice})"

@@ -1,15 +1,16 @@
 //! Settling a claim, in the order that makes every crash harmless.
 
+use super::backlog::Key;
 use super::claim::{Locked, Refused, in_new};
 use super::crash;
 use super::hands::Slot;
-use super::layout::{DEAD, DONE, Keep, Layout, PAUSED, make_maildir_folder};
+use super::layout::{DEAD, DONE, Keep, Layout, make_maildir_folder};
 use super::names::{shown, unique_name};
-use super::queue::Shared;
+use super::served::Maildir;
 use super::story::{self, Event, Line};
 use super::sync::Changed;
-use crate::engine::{BoxFuture, Id, Lease, Note, Settlement};
-use rustix::fs::{Access, AtFlags, RenameFlags, accessat, renameat_with, unlinkat};
+use crate::engine::{BoxFuture, Lease, Note, Settlement};
+use rustix::fs::{AtFlags, RenameFlags, renameat_with, unlinkat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::future::ready;
@@ -24,19 +25,20 @@ enum Belongs {
     Ready,
     Waiting(SystemTime),
     Parked(Arc<str>),
+    Paused(Arc<str>),
 }
 
 /// The right to work on one message of a Maildir: its flock, and our slot.
 pub(super) struct MaildirLease {
-    shared: Arc<Shared>,
-    key: Id,
+    maildir: Arc<Maildir>,
+    key: Key,
     locked: Option<Locked>,
     slot: Option<Slot>,
 }
 
 impl MaildirLease {
-    pub(super) fn new(shared: Arc<Shared>, key: Id, locked: Locked, slot: Option<Slot>) -> Self {
-        MaildirLease { shared, key, locked: Some(locked), slot }
+    pub(super) fn new(maildir: Arc<Maildir>, key: Key, locked: Locked, slot: Option<Slot>) -> Self {
+        MaildirLease { maildir, key, locked: Some(locked), slot }
     }
 
     /// Sets a message aside that must not be tried, with the reason.
@@ -53,11 +55,13 @@ impl MaildirLease {
     /// Ends the claim without a word; where the message belongs now, the caller knows.
     pub(super) fn hand_back(mut self) {
         self.clear_slot();
-        self.locked = None;
+        if let Some(error) = self.locked.take().and_then(|locked| unlock(locked).err()) {
+            tracing::warn!(event = "release_failed", reason = %error);
+        }
     }
 
     fn layout(&self) -> &Layout {
-        &self.shared.layout
+        &self.maildir.layout
     }
 
     /// Settles by `how`, gives up slot and lock, and only then lets our own hands know where the
@@ -71,21 +75,22 @@ impl MaildirLease {
             return settled.map(drop);
         }
         let now = SystemTime::now();
-        let mut backlog = self.shared.backlog();
+        let mut backlog = self.maildir.common.backlog();
         match &settled {
             Ok(Belongs::Nowhere) => backlog.forget(self.key),
             Ok(Belongs::Waiting(due)) => backlog.wait(self.key, *due),
             Ok(Belongs::Parked(target)) => backlog.park(self.key, Arc::clone(target), now),
+            Ok(Belongs::Paused(target)) => backlog.pause(self.key, Arc::clone(target)),
             Ok(Belongs::Ready) => backlog.release(self.key, now),
-            Err(_) => backlog.wait(self.key, now + Shared::FAULT_WAIT),
+            Err(_) => backlog.wait(self.key, now + Maildir::FAULT_WAIT),
         }
         drop(backlog);
-        self.shared.bell.set_timer();
+        self.maildir.common.bell.set_timer();
         settled.and(unlocked)
     }
 
     fn clear_slot(&mut self) {
-        if let (Some(hands), Some(slot), false) = (&self.shared.hands, self.slot.take(), crash::is_dead()) {
+        if let (Some(hands), Some(slot), false) = (&self.maildir.hands, self.slot.take(), crash::is_dead()) {
             hands.clear(slot);
         }
     }
@@ -95,7 +100,7 @@ impl MaildirLease {
         crash::point("before removal")?;
         if !still_ours(locked, self.layout())? {
             tracing::warn!(event = "moved_in_hand", id = %locked.id, file = shown(&locked.name), "somebody moved it while it was delivered");
-        } else if let Err(error) = remove(&self.shared, &locked.name) {
+        } else if let Err(error) = remove(&self.maildir, &locked.name) {
             return Err(self.layout().error(&*in_new(&locked.name), error));
         }
         crash::point("after removal")?;
@@ -143,8 +148,8 @@ impl MaildirLease {
         if still_ours(locked, self.layout())? {
             move_to(self.layout(), &locked.name, DEAD).map_err(|error| self.layout().error(DEAD, error))?;
         }
-        self.shared.sync.note(Changed::Dead);
-        self.shared.sync.note(Changed::New);
+        self.maildir.note(Changed::Dead);
+        self.maildir.note(Changed::New);
         crash::point("after the move to dead")?;
         Ok(Belongs::Nowhere)
     }
@@ -167,16 +172,22 @@ impl MaildirLease {
 }
 
 impl Lease for MaildirLease {
-    fn sending(&mut self) -> io::Result<()> {
-        match (&self.shared.hands, &self.slot) {
-            (Some(hands), Some(slot)) => hands.sending(slot),
-            _ => Ok(()),
+    fn sending(&mut self) -> bool {
+        let (Some(hands), Some(slot)) = (&self.maildir.hands, &self.slot) else { return true };
+        let written = hands.sending(slot).map_err(|error| self.layout().error("maildirq/hands", error));
+        if let Err(error) = &written {
+            self.maildir.suffer(error);
         }
+        written.is_ok()
+    }
+
+    fn is_paused(&self, target: &str) -> bool {
+        self.maildir.is_paused(target)
     }
 
     fn settle(mut self: Box<Self>, how: Settlement) -> BoxFuture<'static, io::Result<()>> {
         let settled = match how {
-            Settlement::Done if self.shared.options.removes_aside && self.shared.slow.is_slow() => {
+            Settlement::Done if self.maildir.common.settings.removes_aside && self.maildir.common.slow.is_slow() => {
                 return Box::pin(self.settle_done_aside());
             }
             Settlement::Done => self.settle_done(),
@@ -184,6 +195,9 @@ impl Lease for MaildirLease {
                 self.end(|lease, locked| lease.retry(locked, due, charged, note))
             }
             Settlement::Dead { note } => self.end(|lease, locked| lease.dead(locked, note)),
+            Settlement::Park { target } if self.maildir.is_paused(&target) => {
+                self.end(|_, _| Ok(Belongs::Paused(target)))
+            }
             Settlement::Park { target } => self.end(|_, _| Ok(Belongs::Parked(target))),
             Settlement::Release => self.end(|_, _| Ok(Belongs::Ready)),
         };
@@ -200,12 +214,12 @@ impl MaildirLease {
         let settled = self.done(&locked);
         self.clear_slot();
         if settled.is_ok() {
-            self.shared.backlog().forget(self.key);
+            self.maildir.common.backlog().forget(self.key);
             // The last close of a removed file may take longer than its removal.
             drop(locked);
-            self.shared.slow.took(began.elapsed());
+            self.maildir.common.slow.took(began.elapsed());
         } else if !crash::is_dead() {
-            self.shared.remove_later(self.key, locked);
+            self.maildir.remove_later(self.key, locked);
         }
         settled
     }
@@ -243,15 +257,15 @@ impl Drop for MaildirLease {
             if let Err(error) = self.end(|_, _| Ok(Belongs::Ready)) {
                 tracing::warn!(event = "release_failed", reason = %error);
             }
-            self.shared.bell.ring();
+            self.maildir.common.bell.ring();
         }
     }
 }
 
-/// Gives up the lock, also where a body that is still being dropped, or a child, shares it with us.
+/// Gives up the lock, also where somebody shares the open file with us: a body that is still being
+/// dropped, a child, or what a child has left behind.
 fn unlock(locked: Locked) -> io::Result<()> {
-    let is_shared = Arc::strong_count(&locked.file) > 1 && !crash::is_dead();
-    let unlocked = if is_shared { fs2::FileExt::unlock(&*locked.file) } else { Ok(()) };
+    let unlocked = if crash::is_dead() { Ok(()) } else { fs2::FileExt::unlock(&*locked.file) };
     drop(locked);
     unlocked
 }
@@ -264,18 +278,18 @@ fn still_ours(locked: &Locked, layout: &Layout) -> io::Result<bool> {
 }
 
 /// Takes a message that its target has out of `new/`.
-pub(super) fn remove(shared: &Shared, name: &OsStr) -> io::Result<()> {
-    match shared.options.keep {
-        Keep::Remove => match unlinkat(shared.layout.root(), &*in_new(name), AtFlags::empty()) {
+pub(super) fn remove(maildir: &Maildir, name: &OsStr) -> io::Result<()> {
+    match maildir.options.keep {
+        Keep::Remove => match unlinkat(maildir.layout.root(), &*in_new(name), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         },
         Keep::Done => {
-            move_to(&shared.layout, name, DONE)?;
-            shared.sync.note(Changed::Done);
+            move_to(&maildir.layout, name, DONE)?;
+            maildir.note(Changed::Done);
         }
     }
-    shared.sync.note(Changed::New);
+    maildir.note(Changed::New);
     Ok(())
 }
 
@@ -295,9 +309,4 @@ fn move_to(layout: &Layout, name: &OsStr, folder: &str) -> io::Result<()> {
         }
         renamed => Ok(renamed?),
     }
-}
-
-/// Whether an operator has paused this target.
-pub(super) fn is_paused(layout: &Layout, target: &str) -> bool {
-    accessat(layout.root(), format!("{PAUSED}/{target}"), Access::EXISTS, AtFlags::empty()).is_ok()
 }

@@ -3,12 +3,12 @@
 //! Sent again they would come twice. So their locks are kept, and only their removal is tried again;
 //! and while nothing can be removed, nothing more is delivered.
 
+use super::backlog::Key;
 use super::claim::{Locked, in_new};
 use super::lease;
 use super::names::shown;
-use super::queue::Shared;
+use super::served::Maildir;
 use super::story;
-use crate::engine::Id;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,17 +18,17 @@ const MOST: usize = 32;
 
 /// What is left over.
 #[derive(Debug, Default)]
-pub(super) struct Leftovers(Mutex<VecDeque<(Id, Locked)>>);
+pub(super) struct Leftovers(Mutex<VecDeque<(Key, Locked)>>);
 
 impl Leftovers {
-    fn list(&self) -> MutexGuard<'_, VecDeque<(Id, Locked)>> {
+    fn list(&self) -> MutexGuard<'_, VecDeque<(Key, Locked)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shared {
+impl Maildir {
     /// Remembers a message that could not be removed.
-    pub(super) fn remove_later(&self, key: Id, locked: Locked) {
+    pub(super) fn remove_later(&self, key: Key, locked: Locked) {
         self.leftovers.list().push_back((key, locked));
     }
 
@@ -54,7 +54,7 @@ impl Shared {
         for _ in 0..leftovers.len() {
             let Some((key, locked)) = leftovers.pop_front() else { break };
             match self.remove_leftover(&locked) {
-                Ok(()) => self.backlog().forget(key),
+                Ok(()) => self.common.backlog().forget(key),
                 Err(error) => {
                     last_error = Some(self.layout.error(&*in_new(&locked.name), error));
                     leftovers.push_back((key, locked));

@@ -7,6 +7,7 @@
 //! | file | one idea |
 //! |---|---|
 //! | `names` | what a Maildir file name says, and how ids are made from it |
+//! | `places` | where Maildirs are: named, or found by globs |
 //! | `layout` | the folders of a queue, opened and checked |
 //! | `identity` | the queue's own random identity |
 //! | `claim` | taking a message: the checks, in order |
@@ -16,20 +17,24 @@
 //! | `lease` | settling a claim, in the order that makes every crash harmless |
 //! | `leftovers` | what was taken and cannot be removed |
 //! | `recover` | understanding what crashed processes held |
-//! | `backlog` | which messages are known, and when they may be taken: pure state |
+//! | `served` | one Maildir that is served: taking its messages, and its own troubles |
+//! | `backlog`, `lineup` | which messages are known, when they may be taken, and who is next: pure state |
 //! | `search` | reading `new/` in bounded bites |
 //! | `watch` | inotify, for hints |
 //! | `sweep` | stories whose message is gone |
-//! | `upkeep` | the regular work: watching, recovering, searching, sweeping |
+//! | `upkeep`, `care`, `wishes` | the regular work: watching, recovering, searching, sweeping |
 //! | `survey` | counting what waits, without changing anything |
 //! | `sync` | the background fsync of changed directories |
+//! | `common` | what all Maildirs of a process share |
 //! | `queue` | all of them together: the role of a [`Queue`](crate::engine::Queue) |
 //! | `deliver` | the one place that writes messages |
 //! | `owner` | becoming the Maildir's owner when started as root |
 //! | `crash` | places at which tests let this process die |
 
 mod backlog;
+mod care;
 mod claim;
+mod common;
 mod crash;
 mod deliver;
 mod hands;
@@ -37,24 +42,31 @@ mod identity;
 mod layout;
 mod lease;
 mod leftovers;
+mod lineup;
 #[cfg(test)]
 mod model;
 mod names;
 mod owner;
+mod places;
 mod queue;
 mod recover;
 mod search;
+mod served;
 mod story;
 mod survey;
 mod sweep;
 mod sync;
 mod upkeep;
 mod watch;
+mod wishes;
 mod writer;
 
+pub use common::Settings;
 pub use deliver::{Delivery, Refusal, deliver};
 pub use layout::{Keep, Layout, OpenError};
 pub use names::unique_name;
 pub use owner::become_owner;
-pub use queue::{MaildirQueue, Options};
+pub use places::{Maildirs, Place, find_places};
+pub use queue::MaildirQueue;
+pub use served::{Maildir, Options};
 pub use survey::{Waiting, survey};

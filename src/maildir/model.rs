@@ -5,14 +5,16 @@
 //! says that it is. A failing seed prints itself; `MAILDIRQ_SEED=n` runs that one alone.
 
 use super::backlog::Candidate;
+use super::common::Settings;
 use super::layout::{DEAD, HANDS, Keep, Layout};
 use super::names::id_of_name;
-use super::queue::{MaildirQueue, Options, Shared};
+use super::queue::MaildirQueue;
+use super::served::{Maildir, Options};
 use super::story::{Event, Story};
 use super::{crash, recover};
 use crate::engine::{Claim, Id, Note, Settlement};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::future::Future;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -121,13 +123,14 @@ impl World {
         let folder = &self.folder;
         self.processes[who].get_or_insert_with(|| {
             let layout = Layout::open(folder, Keep::Remove).unwrap();
-            let options = Options { hands: 4, watch: false, ..Options::default() };
-            Process { queue: MaildirQueue::new(layout, options).unwrap(), held: Vec::new() }
+            let settings = Settings { hands: 4, watch: false, ..Settings::default() };
+            let queue = MaildirQueue::of_one(layout, Options::default(), settings).unwrap();
+            Process { queue, held: Vec::new() }
         })
     }
 
-    fn shared(&mut self, who: usize) -> Arc<Shared> {
-        Arc::clone(&self.process(who).queue.0)
+    fn maildir(&mut self, who: usize) -> Arc<Maildir> {
+        self.process(who).queue.only()
     }
 
     fn any(&mut self, which: impl Fn(&Expected) -> bool) -> Option<PathBuf> {
@@ -147,11 +150,11 @@ impl World {
 
     fn claim(&mut self, who: usize) {
         let Some(name) = self.any(|e| matches!(e.place, Place::New | Place::HalfDead)) else { return };
-        let shared = self.shared(who);
-        let candidate = Candidate { key: id(&shared, &name), name: name.clone().into(), patience: 0 };
+        let maildir = self.maildir(who);
+        let candidate = Candidate { key: maildir.key(name.as_os_str()), name: name.clone().into(), patience: 0 };
         let clock = self.clock;
         self.maybe_arm(2);
-        let claimed = shared.claim(&candidate, clock);
+        let claimed = maildir.claim(&candidate, clock);
         if crash::is_dead() {
             // Before the slot is written nobody can know of it; after it, it counts.
             let is_written = format!("{claimed:?}").contains("slot");
@@ -161,7 +164,7 @@ impl World {
                 self.expected(&name).untold += 1;
             }
             drop(claimed);
-            drop(shared);
+            drop(maildir);
             return self.bury_process(who);
         }
         let expected = self.expected(&name).clone();
@@ -170,7 +173,7 @@ impl World {
             Ok(Some(claim)) => {
                 assert_eq!((expected.place, expected.holder), (Place::New, None), "{name:?} given twice");
                 assert!(told < 3, "{name:?} is given out after {told} deaths");
-                assert_eq!(claim.message.id, id(&shared, &name), "{name:?} has another id");
+                assert_eq!(claim.message.id, id(&maildir, &name), "{name:?} has another id");
                 assert_eq!(claim.message.history.charged, expected.charged, "{name:?}");
                 self.expected(&name).holder = Some(who);
                 self.process(who).held.push((name, claim, false));
@@ -192,7 +195,7 @@ impl World {
         }
         let which = self.dice.usize(..self.processes[who].as_ref().unwrap().held.len());
         let (name, mut claim, _) = self.process(who).held.swap_remove(which);
-        claim.lease.sending().unwrap();
+        assert!(claim.lease.sending());
         let note =
             Note { at: self.clock, target: "app".into(), status: Some(500), took: Duration::ZERO, reason: "no".into() };
         let (how, points) = match self.dice.u32(..10) {
@@ -231,7 +234,7 @@ impl World {
         for held in 0..self.process(who).held.len() {
             if self.dice.bool() {
                 let (_, claim, is_sending) = &mut self.process(who).held[held];
-                claim.lease.sending().unwrap();
+                assert!(claim.lease.sending());
                 *is_sending = true;
             }
         }
@@ -254,26 +257,42 @@ impl World {
         }
         drop(queue);
         crash::arm(None);
+        self.wait_for_the_kernel();
+    }
+
+    /// A program that another test starts has our open files, and their locks, until it is that program.
+    fn wait_for_the_kernel(&self) {
+        let living = self.processes.iter().flatten().map(|process| process.queue.only());
+        let ours: Vec<_> = living.filter_map(|maildir| Some(maildir.hands.as_ref()?.name().to_owned())).collect();
+        let hands = fs::read_dir(self.folder.join(HANDS)).unwrap().map(|entry| entry.unwrap());
+        let left = hands.filter(|entry| !ours.iter().any(|name| entry.file_name() == **name)).map(|entry| entry.path());
+        let free = self.messages.iter().filter(|(_, expected)| expected.holder.is_none());
+        for path in free.map(|(name, _)| self.folder.join("new").join(name)).chain(left) {
+            let is_held = || File::open(&path).is_ok_and(|file| fs2::FileExt::try_lock_exclusive(&file).is_err());
+            while is_held() {
+                std::thread::yield_now();
+            }
+        }
     }
 
     fn recover(&mut self, who: usize) {
-        let shared = self.shared(who);
+        let maildir = self.maildir(who);
         self.maybe_arm(3);
-        let _ = recover::recover(&shared.layout, shared.hands.as_ref().map(super::hands::Hands::name));
+        let _ = recover::recover(&maildir.layout, maildir.hands.as_ref().map(super::hands::Hands::name));
         let is_dead = crash::is_dead();
         crash::arm(if is_dead { Some(0) } else { None });
-        self.read_deaths(&shared);
+        self.read_deaths(&maildir);
         if is_dead {
             crash::point("again").unwrap_err();
-            drop(shared);
+            drop(maildir);
             self.bury_process(who);
         }
     }
 
     /// How far the telling of deaths has come is seen in the stories; it must add up.
-    fn read_deaths(&mut self, shared: &Shared) {
+    fn read_deaths(&mut self, maildir: &Maildir) {
         for (name, expected) in self.messages.iter_mut().filter(|(_, e)| e.place == Place::New) {
-            let told = Story::read(shared.layout.root(), id(shared, name)).unwrap().map_or(0, |story| story.deaths);
+            let told = Story::read(maildir.layout.root(), id(maildir, name)).unwrap().map_or(0, |story| story.deaths);
             assert!(told <= expected.deaths, "{name:?}: {told} deaths told of {}", expected.deaths);
             expected.untold = expected.deaths - told;
         }
@@ -323,16 +342,17 @@ impl World {
             }
         }
         for _ in 0..5 {
-            let shared = self.shared(0);
-            recover::recover(&shared.layout, shared.hands.as_ref().map(super::hands::Hands::name)).unwrap();
-            self.read_deaths(&shared);
+            let maildir = self.maildir(0);
+            recover::recover(&maildir.layout, maildir.hands.as_ref().map(super::hands::Hands::name)).unwrap();
+            self.read_deaths(&maildir);
             for (name, expected) in self.messages.iter().filter(|(_, e)| e.place == Place::New && !e.was_dead) {
                 assert_eq!(expected.untold, 0, "{name:?}: not all deaths are told");
             }
             for name in self.messages.keys().cloned().collect::<Vec<_>>() {
                 self.clock += Duration::from_hours(1);
-                let candidate = Candidate { key: id(&shared, &name), name: name.clone().into(), patience: 0 };
-                match shared.claim(&candidate, self.clock) {
+                let candidate =
+                    Candidate { key: maildir.key(name.as_os_str()), name: name.clone().into(), patience: 0 };
+                match maildir.claim(&candidate, self.clock) {
                     Ok(Some(claim)) => {
                         now(claim.lease.settle(Settlement::Done)).unwrap();
                         *self.expected(&name) = Expected { place: Place::Gone, accepted: true, ..Expected::default() };
@@ -343,12 +363,12 @@ impl World {
             }
         }
         self.check();
-        let shared = self.shared(0);
+        let maildir = self.maildir(0);
         for (name, expected) in &self.messages {
             assert!(matches!(expected.place, Place::Dead | Place::Gone), "{name:?} never came to rest: {expected:?}");
             if expected.place == Place::Dead {
                 let story =
-                    Story::read(shared.layout.root(), id(&shared, name)).unwrap().expect("the dead have a story");
+                    Story::read(maildir.layout.root(), id(&maildir, name)).unwrap().expect("the dead have a story");
                 let last = story.last.expect("which says why");
                 assert!(last.event == Event::Dead && !last.reason.is_empty(), "{last:?}");
             }
@@ -357,8 +377,8 @@ impl World {
     }
 }
 
-fn id(shared: &Shared, name: &Path) -> Id {
-    id_of_name(&shared.layout.queue, name.as_os_str())
+fn id(maildir: &Maildir, name: &Path) -> Id {
+    id_of_name(&maildir.layout.queue, name.as_os_str())
 }
 
 #[test]

@@ -26,7 +26,8 @@ pub(super) struct Search {
 /// A file that was found.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub key: Id,
+    /// The id that its name alone gives.
+    pub id: Id,
     pub name: OsString,
     /// What it is, where that is known to be no regular file.
     pub odd: Option<&'static str>,
@@ -65,14 +66,14 @@ impl Search {
                 FileType::RegularFile | FileType::Unknown => None,
                 kind => Some(odd_name(kind)),
             };
-            found.push(Found { key: id_of_name(&layout.queue, name), name: name.to_owned(), odd });
+            found.push(Found { id: id_of_name(&layout.queue, name), name: name.to_owned(), odd });
         }
         Ok((!is_at_end).then_some(found))
     }
 
     /// When a message waits for, as far as its name tells.
-    pub(super) fn due(&self, layout: &Layout, key: Id) -> Option<SystemTime> {
-        if self.has_stories { due_by_mtime(layout.root(), key) } else { None }
+    pub(super) fn due(&self, layout: &Layout, id: Id) -> Option<SystemTime> {
+        if self.has_stories { due_by_mtime(layout.root(), id) } else { None }
     }
 }
 

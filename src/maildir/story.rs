@@ -116,7 +116,10 @@ impl Story {
 
     fn add(&mut self, line: Line) {
         match line.event {
-            Event::Retry => self.history.add_try(line.at, line.charged),
+            Event::Retry => {
+                self.history.add_try(line.at, line.charged);
+                self.history.last_reason.clone_from(&line.reason);
+            }
             Event::Died => self.deaths += 1,
             Event::Dead | Event::Asked => {
                 self.history = History::default();
@@ -342,7 +345,16 @@ mod tests {
         bench.tell(Line { charged: false, ..line(Event::Retry, 60) });
         bench.tell(line(Event::Died, 90));
         let story = bench.read();
-        assert_eq!(story.history, History { tries: 2, charged: 1, first_charged: Some(at(0)), last_try: Some(at(60)) });
+        assert_eq!(
+            story.history,
+            History {
+                tries: 2,
+                charged: 1,
+                first_charged: Some(at(0)),
+                last_try: Some(at(60)),
+                last_reason: line(Event::Retry, 60).reason
+            }
+        );
         assert_eq!(story.deaths, 1);
         assert_eq!(story.last, Some(line(Event::Died, 90)));
         assert!(story.tells_of("hand.60") && !story.tells_of("hand.61"));

@@ -4,6 +4,7 @@ use super::layout::{Layout, OpenError};
 use super::names::{delivered_at, id_of_name};
 use super::search::modified;
 use super::story::due_by_mtime;
+use std::ops::Add;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -17,6 +18,18 @@ pub struct Waiting {
     pub later: u64,
     /// When the oldest of both came.
     pub oldest: Option<SystemTime>,
+}
+
+impl Add for Waiting {
+    type Output = Waiting;
+
+    fn add(self, other: Waiting) -> Waiting {
+        Waiting {
+            due: self.due + other.due,
+            later: self.later + other.later,
+            oldest: self.oldest.into_iter().chain(other.oldest).min(),
+        }
+    }
 }
 
 /// Counts what waits in the Maildir at `path`, without changing anything.

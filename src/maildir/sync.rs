@@ -5,6 +5,7 @@
 
 use super::layout::{DEAD, DONE, Layout};
 use rustix::fs::{Mode, OFlags, fsync, openat};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,6 +25,13 @@ pub(super) enum Changed {
 
 const FOLDERS: [(&str, &str); 3] = [("new", ""), (DEAD, "/new"), (DONE, "/new")];
 
+/// What has changed in one Maildir.
+#[derive(Debug)]
+struct Dirty {
+    layout: Arc<Layout>,
+    folders: [bool; FOLDERS.len()],
+}
+
 /// The thread that does it; ends, with all written back, when dropped.
 #[derive(Debug)]
 pub(super) struct Sync {
@@ -39,7 +47,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    dirty: [bool; FOLDERS.len()],
+    dirty: BTreeMap<u32, Dirty>,
     changes: u32,
     is_over: bool,
 }
@@ -49,17 +57,18 @@ impl Sync {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub(super) fn start(layout: Arc<Layout>) -> std::io::Result<Self> {
+    pub(super) fn start() -> std::io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("sync".into()).spawn(move || write_back(&layout, &theirs))?;
+        let thread = std::thread::Builder::new().name("sync".into()).spawn(move || write_back(&theirs))?;
         Ok(Sync { shared, thread: Some(thread) })
     }
 
     /// Notes a change that should survive a power cut.
-    pub(super) fn note(&self, folder: Changed) {
+    pub(super) fn note(&self, maildir: u32, layout: &Arc<Layout>, folder: Changed) {
         let mut state = self.shared.state();
-        state.dirty[folder as usize] = true;
+        let clean = || Dirty { layout: Arc::clone(layout), folders: Default::default() };
+        state.dirty.entry(maildir).or_insert_with(clean).folders[folder as usize] = true;
         state.changes += 1;
         let wakes = state.changes == 1 || state.changes == CHANGES;
         drop(state);
@@ -87,7 +96,7 @@ impl Shared {
     }
 
     /// Waits for changes, then a little for more of them. None at the end.
-    fn wait(&self) -> Option<[bool; FOLDERS.len()]> {
+    fn wait(&self) -> Option<Vec<Dirty>> {
         let mut state = self.state();
         while state.changes == 0 {
             if state.is_over {
@@ -99,17 +108,19 @@ impl Shared {
         let (mut state, _) =
             self.changed.wait_timeout_while(state, INTERVAL, is_early).unwrap_or_else(PoisonError::into_inner);
         state.changes = 0;
-        Some(std::mem::take(&mut state.dirty))
+        Some(std::mem::take(&mut state.dirty).into_values().collect())
     }
 }
 
-fn write_back(layout: &Layout, shared: &Shared) {
+fn write_back(shared: &Shared) {
     while let Some(dirty) = shared.wait() {
-        for ((folder, part), _) in FOLDERS.iter().zip(dirty).filter(|(_, dirty)| *dirty) {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let synced = openat(layout.root(), format!("{folder}{part}"), flags, Mode::empty()).and_then(fsync);
-            if let Err(error) = synced {
-                tracing::warn!(event = "sync_failed", reason = %layout.error(folder, error), "after a power cut, messages may come twice");
+        for Dirty { layout, folders } in dirty {
+            for ((folder, part), _) in FOLDERS.iter().zip(folders).filter(|(_, dirty)| *dirty) {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let synced = openat(layout.root(), format!("{folder}{part}"), flags, Mode::empty()).and_then(fsync);
+                if let Err(error) = synced {
+                    tracing::warn!(event = "sync_failed", reason = %layout.error(folder, error), "after a power cut, messages may come twice");
+                }
             }
         }
     }

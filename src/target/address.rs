@@ -2,7 +2,6 @@
 
 use crate::engine::text::printable;
 use reqwest::Url;
-use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -55,6 +54,11 @@ impl Address {
         self.socket.is_none() && self.url.scheme() == "http" && !is_local
     }
 
+    /// Whether it leads to a socket of this machine.
+    pub fn is_socket(&self) -> bool {
+        self.socket.is_some()
+    }
+
     pub(super) fn is_tls(&self) -> bool {
         self.url.scheme() == "https"
     }
@@ -73,12 +77,6 @@ impl fmt::Display for Address {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
-    }
-}
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

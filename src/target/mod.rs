@@ -1,11 +1,21 @@
 //! Where messages go. Each kind of target is one file, with its configuration, its code and its
-//! tests; `address`, `answer` and `body` belong to `url`.
+//! tests; `address`, `body` and `headers` belong to `url`, `environment`, `job`, `last_lines`,
+//! `orphans` and `stdin` to `command`, and `answer` to both.
 
 mod address;
 mod answer;
 mod body;
+mod command;
+mod environment;
+mod headers;
+mod job;
+mod last_lines;
+mod orphans;
+mod stdin;
 mod url;
 
 pub use address::{Address, UrlError};
-pub use answer::{Meaning, TABLE, meaning};
+pub use answer::{EXIT_TABLE, Meaning, Overrides, TABLE, exit_meaning, meaning};
+pub use command::{CommandConfig, CommandTarget};
+pub use headers::{Auth, is_own_header};
 pub use url::{UrlConfig, UrlTarget};

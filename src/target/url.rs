@@ -1,12 +1,14 @@
 //! The `url` target: POSTs a message to an HTTP endpoint.
 
 use super::address::Address;
-use super::answer::{Meaning, meaning};
+use super::answer::{Overrides, meaning};
 use super::body::{BodyError, FileBody};
+use super::headers::{Auth, fixed_headers};
 use crate::engine::text::printable;
 use crate::engine::{Blame, Body, BoxFuture, Message, Outcome, Target};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Proxy, Request, Response, Url};
+use crate::secret::Secret;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Proxy, Request, Response};
 use std::error::Error;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,8 +21,9 @@ use tower::util::MapRequestLayer;
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// How long the rest of an answer is waited for once its status is known.
 const ANSWER_REST: Duration = Duration::from_secs(1);
+
 /// The settings of a `url` target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlConfig {
     /// Where to.
     pub url: Address,
@@ -33,7 +36,13 @@ pub struct UrlConfig {
     /// How long connections are used at all, so that a change of DNS is seen.
     pub max_connection_age: Duration,
     /// An HTTP proxy. Those of the environment are not used.
-    pub proxy: Option<Url>,
+    pub proxy: Option<Address>,
+    /// What proves whose a request is.
+    pub auth: Option<Auth>,
+    /// More headers for each request.
+    pub headers: Vec<(HeaderName, Secret)>,
+    /// Statuses that mean something else than usual.
+    pub answers: Overrides,
 }
 
 impl UrlConfig {
@@ -46,6 +55,9 @@ impl UrlConfig {
             idle_timeout: Duration::from_secs(4),
             max_connection_age: Duration::from_mins(5),
             proxy: None,
+            auth: None,
+            headers: Vec::new(),
+            answers: Overrides::default(),
         }
     }
 }
@@ -67,17 +79,19 @@ impl UrlTarget {
     /// As many targets as there are lanes; they share what is costly to make.
     ///
     /// # Errors
-    /// There are no CA certificates to verify a server by, or the proxy makes no sense.
+    /// There are no CA certificates to verify a server by, the proxy makes no sense, or a header
+    /// cannot be sent.
     pub fn lanes(config: &UrlConfig, lanes: usize) -> anyhow::Result<Vec<Box<dyn Target>>> {
         // reqwest wants a provider even where there is no TLS. One that is set already serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = config.url.is_tls().then(tls_config).transpose()?;
+        let headers = fixed_headers(config)?;
         let lane = || -> anyhow::Result<Box<dyn Target>> {
             let connections = Connections::default();
             let client = build(config, tls.as_ref(), &connections)?;
             // What the URL says of user and password goes into a header here.
             let mut template = client.post(config.url.url.clone()).build()?;
-            template.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("message/rfc822"));
+            template.headers_mut().extend(headers.clone());
             let client = Mutex::new((client, Instant::now()));
             Ok(Box::new(UrlTarget { config: config.clone(), tls: tls.clone(), template, client, connections }))
         };
@@ -147,7 +161,7 @@ impl Target for UrlTarget {
         Box::pin(async {
             let limit = self.config.timeout;
             match timeout(limit, self.post(message)).await {
-                Ok(Ok(response)) => judge(response).await,
+                Ok(Ok(response)) => judge(response, &self.config.answers).await,
                 Ok(Err(error)) => self.failure(&error),
                 Err(_) => Outcome::Retry {
                     blame: Blame::Unclear,
@@ -192,7 +206,7 @@ fn build(config: &UrlConfig, tls: Option<&rustls::ClientConfig>, connections: &C
         .connect_timeout(config.connect_timeout)
         .pool_idle_timeout(config.idle_timeout);
     builder = match &config.proxy {
-        Some(proxy) => builder.proxy(Proxy::all(proxy.clone())?),
+        Some(proxy) => builder.proxy(Proxy::all(proxy.url.clone())?),
         None => builder.no_proxy(),
     };
     builder = match tls {
@@ -208,26 +222,12 @@ fn build(config: &UrlConfig, tls: Option<&rustls::ClientConfig>, connections: &C
 
 /// What an answer means. The status is enough for that; of the rest only a little is read, to keep
 /// the connection usable and to say why.
-async fn judge(response: Response) -> Outcome {
+async fn judge(response: Response, answers: &Overrides) -> Outcome {
     let status = response.status();
-    let code = Some(status.as_u16());
     let after = retry_after(response.headers());
     let said = rest_of(response).await;
-    let said = said.trim_ascii();
-    let mut reason = status.to_string();
-    let meaning = meaning(status.as_u16());
-    if meaning == Meaning::Misconfigured {
-        reason.push_str(" (looks like configuration)");
-    }
-    if !said.is_empty() {
-        reason = format!("{reason}: {}", printable(said));
-    }
-    match meaning {
-        Meaning::Done => Outcome::Done { status: code },
-        Meaning::Reject => Outcome::Reject { status: code, reason },
-        Meaning::Misconfigured => Outcome::Retry { blame: Blame::Endpoint, status: code, reason, after },
-        Meaning::Retry(blame) => Outcome::Retry { blame, status: code, reason, after },
-    }
+    let meaning = answers.over(status.as_u16(), meaning(status.as_u16()));
+    meaning.outcome(status.as_u16(), &status.to_string(), &printable(said.trim_ascii()), after)
 }
 
 /// The beginning of an answer's body.
@@ -286,6 +286,8 @@ fn was_cut_off(error: &reqwest::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
 
     #[test]
     fn a_wish_to_wait_is_seconds_or_a_date() {
@@ -299,5 +301,66 @@ mod tests {
         let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
         assert!(wait(&soon).is_some_and(|seconds| (95..=100).contains(&seconds)));
         assert_eq!((wait("soon"), wait("-5")), (None, None));
+    }
+
+    /// What one attempt comes to at a server that answers with this status, and what the server saw.
+    fn attempt(status: u16, configure: impl FnOnce(&mut UrlConfig)) -> (Outcome, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://of-url:pw-of-url@{}/in", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"body\n") {
+                let mut piece = [0; 4096];
+                let count = peer.read(&mut piece).unwrap();
+                seen.extend_from_slice(&piece[..count]);
+            }
+            write!(peer, "HTTP/1.1 {status} Told\r\ncontent-length: 0\r\n\r\n").unwrap();
+            String::from_utf8(seen).unwrap()
+        });
+        let mut config = UrlConfig::new(url.parse().unwrap());
+        configure(&mut config);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let target = UrlTarget::lanes(&config, 1).unwrap().pop().unwrap();
+        let outcome = runtime.block_on(target.attempt(&Message::sample()));
+        (outcome, server.join().unwrap())
+    }
+
+    #[test]
+    fn what_is_configured_arrives_beside_our_own_headers() {
+        let (outcome, seen) = attempt(500, |config| {
+            config.auth = Some(Auth::Bearer(Secret::new("hunter2")));
+            config.headers = vec![("x-key".parse().unwrap(), Secret::new("hunter3"))];
+        });
+        let sent = |line: &str| seen.matches(line).count();
+        assert_eq!(sent("\r\nauthorization: Bearer hunter2\r\n"), 1, "{seen}");
+        assert_eq!((sent("\r\nx-key: hunter3\r\n"), sent("authorization:")), (1, 1), "{seen}");
+        assert_eq!(
+            (sent("\r\ncontent-type: message/rfc822\r\n"), sent("\r\nmaildirq-attempt: 1\r\n")),
+            (1, 1),
+            "{seen}"
+        );
+        assert!(!format!("{outcome:?}").contains("hunter"), "{outcome:?}");
+    }
+
+    #[test]
+    fn without_auth_the_url_says_whose_a_request_is() {
+        let (_, seen) = attempt(200, |_| ());
+        assert!(seen.contains("\r\nauthorization: Basic b2YtdXJsOnB3LW9mLXVybA==\r\n"), "{seen}");
+    }
+
+    #[test]
+    fn a_target_has_its_own_meanings_of_a_status() {
+        for (status, expected) in [(409, "done"), (503, "reject"), (204, "retry"), (500, "retry"), (200, "done")] {
+            let (outcome, _) = attempt(status, |config| {
+                config.answers = Overrides { done: vec![409..=409], reject: vec![503..=503], retry: vec![204..=204] };
+            });
+            let became = match &outcome {
+                Outcome::Done { .. } => "done",
+                Outcome::Reject { .. } => "reject",
+                Outcome::Retry { .. } => "retry",
+            };
+            assert_eq!((became, outcome.status()), (expected, Some(status)));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{Maildir, wait};
 use maildirq::engine::{Claim, Id, MemoryQueue, Note, Queue, Settlement};
-use maildirq::maildir::{Keep, Layout, MaildirQueue, Options};
+use maildirq::maildir::{Keep, Layout, MaildirQueue, Options, Settings};
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -49,7 +49,8 @@ impl Outside for MemoryQueue {
 fn in_a_maildir() -> Bench {
     let maildir = Maildir::new();
     let layout = Layout::open(maildir.path(), Keep::Remove).unwrap();
-    let queue: Arc<dyn Queue> = Arc::new(MaildirQueue::new(layout, Options::default()).unwrap());
+    let queue: Arc<dyn Queue> =
+        Arc::new(MaildirQueue::of_one(layout, Options::default(), Settings::default()).unwrap());
     let tended = Arc::clone(&queue);
     tokio::spawn(async move { tended.tend().await });
     Bench { outside: Box::new(maildir), queue }
@@ -86,7 +87,7 @@ impl Bench {
     async fn claim_where(&self, open: fn(&str) -> bool) -> Claim {
         let deadline = SystemTime::now() + wait::SOON;
         while SystemTime::now() < deadline {
-            if let Some(claim) = self.queue.claim(SystemTime::now(), &open).unwrap() {
+            if let Some(claim) = self.queue.claim(SystemTime::now(), &open) {
                 return claim;
             }
             yield_now().await;
@@ -97,10 +98,7 @@ impl Bench {
     /// There must be no message, however often one asks and however much is tended meanwhile.
     async fn claim_nothing(&self, open: fn(&str) -> bool) {
         for _ in 0..50 {
-            assert!(
-                self.queue.claim(SystemTime::now(), &open).unwrap().is_none(),
-                "a message that must wait was given"
-            );
+            assert!(self.queue.claim(SystemTime::now(), &open).is_none(), "a message that must wait was given");
             yield_now().await;
         }
     }
@@ -206,10 +204,51 @@ async fn parked_mail_waits_for_its_target_in_turn(bench: Bench) {
 }
 
 async fn it_knows_which_targets_are_paused(bench: Bench) {
+    bench.outside.put("X: 1\n\nbody\n");
     for paused in [true, false, true] {
         bench.outside.pause("app", paused);
-        assert_eq!((bench.queue.is_paused("app"), bench.queue.is_paused("other")), (paused, false));
+        let claim = bench.claim().await;
+        assert_eq!((claim.lease.is_paused("app"), claim.lease.is_paused("other")), (paused, false));
+        settle(claim, Settlement::Release).await;
     }
+}
+
+async fn mail_of_a_paused_target_waits_until_it_goes_on(bench: Bench) {
+    bench.outside.put("X: 1\n\nbody\n");
+    bench.outside.pause("app", true);
+    let id = settle(bench.claim().await, Settlement::Park { target: "app".into() }).await;
+    bench.claim_nothing(|_| true).await;
+    assert_eq!((bench.queue.parked("app"), bench.queue.outlook(SystemTime::now()).parked), (0, 1));
+    bench.outside.pause("app", false);
+    assert_eq!(bench.claim_where(|_| true).await.message.id, id);
+}
+
+async fn all_that_waits_for_a_target_can_be_called_back(bench: Bench) {
+    bench.outside.put("X: 1\n\nbody\n");
+    let id = settle(bench.claim().await, Settlement::Park { target: "app".into() }).await;
+    assert_eq!((bench.queue.parked("app"), bench.queue.parked("other")), (1, 0));
+    bench.claim_nothing(|_| false).await;
+    bench.queue.release_parked();
+    assert_eq!(bench.claim_where(|_| false).await.message.id, id);
+}
+
+/// Neither a storm of retries nor a flood of fresh mail keeps the others waiting.
+async fn fresh_mail_and_retries_take_turns(bench: Bench) {
+    for number in 0..6 {
+        bench.outside.put(&format!("X: {number}\n\nbody\n"));
+    }
+    let claims = [bench.claim().await, bench.claim().await, bench.claim().await];
+    let failed_at = SystemTime::now() - Duration::from_hours(1);
+    for claim in claims {
+        settle(claim, retry(failed_at, false)).await;
+    }
+    let mut comes_again = Vec::new();
+    for _ in 0..6 {
+        let claim = bench.claim().await;
+        comes_again.push(claim.message.history.tries > 0);
+        settle(claim, Settlement::Done).await;
+    }
+    assert!(comes_again.windows(2).all(|pair| pair[0] != pair[1]), "{comes_again:?}");
 }
 
 async fn the_outlook_tells_what_is_in_store(bench: Bench) {
@@ -252,5 +291,8 @@ suite! {
     what_is_given_back_was_never_ours
     parked_mail_waits_for_its_target_in_turn
     it_knows_which_targets_are_paused
+    mail_of_a_paused_target_waits_until_it_goes_on
+    all_that_waits_for_a_target_can_be_called_back
+    fresh_mail_and_retries_take_turns
     the_outlook_tells_what_is_in_store
 }

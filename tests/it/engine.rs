@@ -1,8 +1,8 @@
 //! The loop, over the queue in memory and targets that do as they are told.
 
 use maildirq::engine::{
-    Blame, BoxFuture, BreakerPolicy, Conditions, Destination, Engine, MemoryQueue, Message, Outcome, Report,
-    RetryPolicy, Routes, Stop, Target, Until,
+    Blame, BoxFuture, BreakerPolicy, Condition, Conditions, Destination, Engine, Fact, MemoryQueue, Message, Outcome,
+    Rate, Report, RetryPolicy, Route, Routes, Schedule, Stop, Target, Terms, Test, Until, Way, When,
 };
 use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,23 +72,49 @@ fn failed(blame: Blame) -> Outcome {
     Outcome::Retry { blame, status: None, reason: "no".into(), after: None }
 }
 
-fn destination(name: &str, target: &Scripted, limit: usize) -> Destination {
-    let quick = RetryPolicy {
-        min_delay: Duration::from_millis(20),
-        max_delay: Duration::from_millis(20),
-        ..RetryPolicy::default()
-    };
+fn terms(limit: usize) -> Terms {
+    let wait = Duration::from_millis(20);
+    let retry = RetryPolicy { schedule: Schedule::Steps(vec![wait]), ..RetryPolicy::default() };
     let breaker = BreakerPolicy { after: 3, probe: Duration::from_millis(40) };
-    Destination::new(name, vec![Box::new(target.clone())], limit, quick, breaker)
+    Terms { limit, retry, breaker, ..Terms::default() }
+}
+
+fn destination(name: &str, target: &Scripted, limit: usize) -> Destination {
+    Destination::new(name, vec![Box::new(target.clone())], terms(limit))
+}
+
+/// Mail whose subject begins with its target's name.
+fn by_subject(names: &[&str]) -> Vec<Route> {
+    let route = |name: &&str| {
+        let subject = Test::Text(vec![format!("{name}*").parse().unwrap()]);
+        let when = When::all(vec![Condition { fact: Fact::Header("Subject".into()), test: subject }]);
+        let way = if *name == "ignore" { Way::Ignore } else { Way::To((*name).into()) };
+        Route { name: (*name).into(), when, way }
+    };
+    names.iter().map(route).collect()
+}
+
+fn routes(destinations: Vec<Destination>, names: &[&str]) -> Routes {
+    Routes::new(destinations.into_iter().map(Arc::new).collect(), by_subject(names))
+}
+
+fn mail(subject: impl std::fmt::Display) -> String {
+    format!("Subject: {subject}\n\nbody\n")
 }
 
 fn engine(queue: &MemoryQueue, routes: Routes, until: Until) -> (Engine, maildirq::engine::StopHandle) {
     let (handle, stop) = Stop::new();
-    (Engine::new(Box::new(queue.clone()), routes, until, stop, Conditions::default()), handle)
+    (Engine::new(Arc::new(queue.clone()), routes, until, stop, Conditions::default()), handle)
 }
 
-fn one(queue: &MemoryQueue, target: &Scripted, until: Until) -> Engine {
-    engine(queue, Routes::all_to(destination("app", target, 4)), until).0
+fn one(queue: &MemoryQueue, target: &Scripted, until: Until, limit: usize) -> Engine {
+    engine(queue, Routes::all_to(destination("app", target, limit)), until).0
+}
+
+async fn until(what: impl Fn() -> bool) {
+    while !what() {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn filled(count: usize) -> MemoryQueue {
@@ -102,21 +128,21 @@ fn filled(count: usize) -> MemoryQueue {
 #[tokio::test]
 async fn a_drain_takes_all_that_is_there_and_ends() {
     let (queue, app) = (filled(100), Scripted::taking_all());
-    let report = one(&queue, &app, Until::Drained).run(8).await.unwrap();
+    let report = one(&queue, &app, Until::Drained, 8).run().await.unwrap();
     assert_eq!(report, Report { done: 100, failed: 0, dead: 0 });
     assert_eq!((app.given().len(), queue.waiting().len()), (100, 0));
 }
 
 #[tokio::test]
 async fn an_empty_queue_is_drained_at_once() {
-    let report = one(&filled(0), &Scripted::taking_all(), Until::Drained).run(8).await.unwrap();
+    let report = one(&filled(0), &Scripted::taking_all(), Until::Drained, 8).run().await.unwrap();
     assert_eq!(report, Report::default());
 }
 
 #[tokio::test]
 async fn a_drain_tries_each_message_once_however_soon_it_is_due_again() {
     let (queue, app) = (filled(10), Scripted::new(|_, _| at_once(failed(Blame::Message))));
-    let report = one(&queue, &app, Until::Drained).run(4).await.unwrap();
+    let report = one(&queue, &app, Until::Drained, 4).run().await.unwrap();
     assert_eq!((report.failed, app.given().len(), queue.waiting().len()), (10, 10, 10));
 }
 
@@ -126,7 +152,7 @@ async fn until_settled_it_waits_for_retries() {
         at_once(if before < 15 { failed(Blame::Message) } else { Outcome::Done { status: None } })
     });
     let queue = filled(5);
-    let report = one(&queue, &app, Until::Settled).run(4).await.unwrap();
+    let report = one(&queue, &app, Until::Settled, 4).run().await.unwrap();
     assert_eq!((report.done, report.failed, queue.waiting().len()), (5, 15, 0));
 }
 
@@ -140,7 +166,7 @@ async fn what_a_target_refuses_is_dead_and_no_other_is() {
         })
     });
     let queue = filled(5);
-    let report = one(&queue, &app, Until::Drained).run(2).await.unwrap();
+    let report = one(&queue, &app, Until::Drained, 2).run().await.unwrap();
     assert_eq!((report.done, report.dead), (4, 1));
     assert_eq!(queue.dead().into_iter().map(|(_, reason)| reason).collect::<Vec<_>>(), ["unwanted"]);
 }
@@ -151,14 +177,14 @@ async fn a_panic_in_a_target_is_a_failure_of_ours() {
         if text == "0" && before == 0 { panic!("a bug") } else { at_once(Outcome::Done { status: None }) }
     });
     let queue = filled(3);
-    let report = one(&queue, &app, Until::Settled).run(1).await.unwrap();
+    let report = one(&queue, &app, Until::Settled, 1).run().await.unwrap();
     assert_eq!((report.done, report.failed), (3, 1));
 }
 
 #[tokio::test]
 async fn a_watch_takes_what_comes_later() {
     let (queue, app) = (filled(1), Scripted::taking_all());
-    let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &app, 4)), Until::Stopped);
+    let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &app, 2)), Until::Stopped);
     let later = async {
         for number in 1..=3 {
             while app.given().len() < number {
@@ -171,7 +197,7 @@ async fn a_watch_takes_what_comes_later() {
         }
         stop.finish();
     };
-    let (report, ()) = tokio::join!(engine.run(2), later);
+    let (report, ()) = tokio::join!(engine.run(), later);
     assert_eq!(report.unwrap().done, 4);
 }
 
@@ -180,10 +206,10 @@ async fn a_target_that_hangs_delays_no_mail_for_another() {
     let (stuck, quick) = (Scripted::new(|_, _| Box::pin(pending())), Scripted::taking_all());
     let queue = MemoryQueue::default();
     for number in 0..1000 {
-        queue.push(format!("{} {number}", if number % 2 == 0 { "stuck" } else { "quick" }));
+        queue.push(mail(format_args!("{} {number}", if number % 2 == 0 { "stuck" } else { "quick" })));
     }
     let destinations = vec![destination("stuck", &stuck, 2), destination("quick", &quick, 4)];
-    let routes = Routes::new(destinations, |message| usize::from(text(message).starts_with("quick")));
+    let routes = routes(destinations, &["stuck", "quick"]);
     let (engine, stop) = engine(&queue, routes, Until::Stopped);
     let all_quick = async {
         while quick.given().len() < 500 {
@@ -191,7 +217,7 @@ async fn a_target_that_hangs_delays_no_mail_for_another() {
         }
         stop.now();
     };
-    let (report, ()) = tokio::join!(engine.run(8), all_quick);
+    let (report, ()) = tokio::join!(engine.run(), all_quick);
     assert_eq!(report.unwrap().done, 500);
     assert_eq!(stuck.most_at_once.load(Ordering::SeqCst), 2, "and it gets no more than its share");
     assert_eq!(queue.waiting().len(), 500);
@@ -200,14 +226,14 @@ async fn a_target_that_hangs_delays_no_mail_for_another() {
 #[tokio::test]
 async fn an_attempt_that_is_cut_off_was_none() {
     let (queue, app) = (filled(3), Scripted::new(|_, _| Box::pin(pending())));
-    let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &app, 4)), Until::Stopped);
+    let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &app, 3)), Until::Stopped);
     let begun = async {
         while app.given().len() < 3 {
             tokio::task::yield_now().await;
         }
         stop.now();
     };
-    let (report, ()) = tokio::join!(engine.run(3), begun);
+    let (report, ()) = tokio::join!(engine.run(), begun);
     assert_eq!(report.unwrap(), Report::default());
     assert!(queue.waiting().iter().all(|&id| queue.history(id).unwrap().tries == 0));
 }
@@ -218,7 +244,7 @@ async fn a_target_that_is_down_costs_no_attempts_and_comes_back_in_steps() {
         at_once(if before < 6 { failed(Blame::Endpoint) } else { Outcome::Done { status: None } })
     });
     let queue = filled(50);
-    let report = one(&queue, &app, Until::Settled).run(4).await.unwrap();
+    let report = one(&queue, &app, Until::Settled, 4).run().await.unwrap();
     assert_eq!((report.done, report.dead, queue.waiting().len()), (50, 0, 0));
     assert_eq!(app.given().len(), 56, "three failures, three probes, and then each message once");
 }
@@ -226,14 +252,14 @@ async fn a_target_that_is_down_costs_no_attempts_and_comes_back_in_steps() {
 #[tokio::test]
 async fn a_drain_waits_for_no_target_that_is_down() {
     let (queue, app) = (filled(50), Scripted::new(|_, _| at_once(failed(Blame::Endpoint))));
-    let report = one(&queue, &app, Until::Drained).run(1).await.unwrap();
+    let report = one(&queue, &app, Until::Drained, 1).run().await.unwrap();
     assert_eq!((report.done, app.given().len(), queue.waiting().len()), (0, 3, 50));
 }
 
 #[tokio::test]
 async fn a_quiet_engine_claims_nothing_until_it_is_resumed() {
     let (queue, app) = (filled(0), Scripted::taking_all());
-    let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &app, 4)), Until::Stopped);
+    let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &app, 2)), Until::Stopped);
     let told = async {
         stop.quiet();
         queue.push("mail");
@@ -247,6 +273,109 @@ async fn a_quiet_engine_claims_nothing_until_it_is_resumed() {
         }
         stop.finish();
     };
-    let (report, ()) = tokio::join!(engine.run(2), told);
+    let (report, ()) = tokio::join!(engine.run(), told);
     assert_eq!(report.unwrap().done, 1);
+}
+
+#[tokio::test]
+async fn the_first_route_that_matches_counts_and_mail_without_one_is_kept_as_dead() {
+    let (a, b) = (Scripted::taking_all(), Scripted::taking_all());
+    let queue = MemoryQueue::default();
+    for subject in ["a", "ab", "b", "ignore", "nobody's"] {
+        queue.push(mail(subject));
+    }
+    let routes = routes(vec![destination("a", &a, 2), destination("b", &b, 2)], &["a", "b", "ignore"]);
+    let report = engine(&queue, routes, Until::Drained).0.run().await.unwrap();
+    assert_eq!((a.given(), b.given()), (vec![mail("a"), mail("ab")], vec![mail("b")]));
+    assert_eq!((report.done, report.dead), (4, 1));
+    assert_eq!(queue.dead().into_iter().map(|(_, reason)| reason).collect::<Vec<_>>(), ["no route"]);
+}
+
+#[tokio::test]
+async fn a_target_that_is_down_is_probed_while_another_is_up() {
+    let sick = Scripted::new(|_, before| {
+        at_once(if before < 8 { failed(Blame::Endpoint) } else { Outcome::Done { status: None } })
+    });
+    let well = Scripted::taking_all();
+    let queue = MemoryQueue::default();
+    for subject in ["sick"; 10].into_iter().chain(["well"]) {
+        queue.push(mail(subject));
+    }
+    let routes = routes(vec![destination("sick", &sick, 2), destination("well", &well, 2)], &["sick", "well"]);
+    let report = engine(&queue, routes, Until::Settled).0.run().await.unwrap();
+    assert_eq!((report.done, queue.waiting().len()), (11, 0));
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_a_rate_but_takes_no_more_than_it_allows() {
+    let (queue, app) = (filled(50), Scripted::taking_all());
+    let rate = Rate::new(100, Duration::from_secs(1));
+    let destination = Destination::new("app", vec![Box::new(app.clone())], Terms { rate, ..terms(4) });
+    let began = std::time::Instant::now();
+    let report = engine(&queue, Routes::all_to(destination), Until::Drained).0.run().await.unwrap();
+    assert_eq!(report.done, 50);
+    // All but the burst that a rate makes up for must have waited.
+    assert!(began.elapsed() >= Duration::from_millis(350), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn whoever_asked_is_told_of_each_death_and_why() {
+    let app = Scripted::new(|text, _| {
+        at_once(if text == "1" {
+            Outcome::Reject { status: Some(422), reason: "unwanted".into() }
+        } else {
+            Outcome::Done { status: None }
+        })
+    });
+    let pager = Scripted::taking_all();
+    let terms = Terms { on_dead: Some(Box::new(pager.clone())), ..terms(2) };
+    let routes = Routes::all_to(Destination::new("app", vec![Box::new(app)], terms));
+    engine(&filled(3), routes, Until::Drained).0.run().await.unwrap();
+    assert_eq!(pager.given(), ["1"]);
+}
+
+#[tokio::test]
+async fn other_routes_take_over_without_losing_what_waits() {
+    let (stuck, quick) = (Scripted::new(|_, _| Box::pin(pending())), Scripted::taking_all());
+    let queue = filled(20);
+    let (engine, stop) = engine(&queue, Routes::all_to(destination("stuck", &stuck, 2)), Until::Stopped);
+    let change = async {
+        until(|| stuck.given().len() == 2).await;
+        engine.reroute(Routes::all_to(destination("quick", &quick, 6)), || {});
+        until(|| quick.given().len() == 18).await;
+        stop.now();
+    };
+    let (report, ()) = tokio::join!(engine.run(), change);
+    assert_eq!((report.unwrap().done, queue.waiting().len()), (18, 2), "what was being tried is given back");
+    assert!(quick.most_at_once.load(Ordering::SeqCst) <= 6);
+}
+
+#[tokio::test]
+async fn hands_come_and_go_with_what_targets_take() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let waits = {
+        let gate = Arc::clone(&gate);
+        Scripted::new(move |_, _| {
+            let gate = Arc::clone(&gate);
+            Box::pin(async move {
+                gate.acquire().await.unwrap().forget();
+                Outcome::Done { status: None }
+            })
+        })
+    };
+    let queue = filled(40);
+    let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &waits, 2)), Until::Stopped);
+    let change = async {
+        until(|| waits.at_once.load(Ordering::SeqCst) == 2).await;
+        engine.reroute(Routes::all_to(destination("app", &waits, 8)), || {});
+        until(|| waits.at_once.load(Ordering::SeqCst) == 8).await;
+        engine.reroute(Routes::all_to(destination("app", &waits, 1)), || {});
+        gate.add_permits(8);
+        until(|| waits.at_once.load(Ordering::SeqCst) == 1).await;
+        gate.add_permits(100);
+        until(|| queue.waiting().is_empty()).await;
+        stop.finish();
+    };
+    let (report, ()) = tokio::join!(engine.run(), change);
+    assert_eq!(report.unwrap().done, 40);
 }

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 const TABLE: &[(&str, &[&str])] = &[
     ("engine", &[]),
     ("logging", &[]),
+    ("secret", &[]),
     ("maildir", &["engine"]),
-    ("target", &["engine"]),
-    ("config", &["engine", "maildir", "target"]),
+    ("target", &["engine", "secret"]),
+    ("config", &["engine", "maildir", "target", "secret"]),
     ("wire", &["engine", "maildir", "target", "config"]),
-    ("cli", &["engine", "maildir", "config", "wire", "logging"]),
+    ("cli", &["engine", "maildir", "target", "config", "wire", "logging"]),
 ];
 
 /// What the engine does not know of. (A body may be an open file; that is all.)

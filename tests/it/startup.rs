@@ -100,13 +100,13 @@ fn a_wrong_flag_is_a_matter_of_usage() {
 #[test]
 fn a_mistake_in_the_configuration_is_pointed_at() {
     let cases: [(&str, &[&str]); 7] = [
-        ("maildir = \"/m\"\n[target.app]\nurl = \"ftp://app/\"\n", &["line 3, column 7", "^^^^", "not \"ftp:\""]),
-        ("maildir = \"/m\"\nresan = \"1s\"\n", &["line 2, column 1", "^^^^^", "unknown field `resan`", "`rescan`"]),
-        ("maildir = \"/m\"\nrescan = \"soon\"\n", &["line 2, column 10", "^^^^^^", "looks like \"10s\""]),
-        ("maildir = \"/m\"\ndone = \"burn\"\n", &["line 2, column 8", "^^^^^^", "`remove`", "`keep`"]),
-        ("maildir = \"/m\"\n[target.app]\n", &["line 2", "missing field `url`"]),
-        ("maildir = \"/m\"\n", &["missing field `target`"]),
-        ("maildir = /m\n", &["line 1, column 11"]),
+        ("maildir = \"/m\"\n[target.app]\nurl = \"ftp://app/\"\n", &[".toml:3:7", "^^^^", "not \"ftp:\""]),
+        ("maildir = \"/m\"\nresan = \"1s\"\n", &[".toml:2:1", "^^^^^", "unknown key `resan`", "`rescan`"]),
+        ("maildir = \"/m\"\nrescan = \"soon\"\n", &[".toml:2:10", "^^^^^^", "looks like \"10s\""]),
+        ("maildir = \"/m\"\ndone = \"burn\"\n", &[".toml:2:8", "^^^^^^", "\"remove\"", "\"keep\""]),
+        ("maildir = \"/m\"\n[target.app]\n", &[".toml:2:", "url"]),
+        ("maildir = \"/m\"\n", &["there is no target", "[target.app]"]),
+        ("maildir = /m\n", &[".toml:1:11"]),
     ];
     for (toml, words) in cases {
         refuses(|launch| launch.config(toml), Exit::Config, &[words, &["maildirq.toml"]].concat());

@@ -1,0 +1,77 @@
+//! Finding the configuration file, reading it, and becoming who may work on its Maildirs.
+
+use super::{Exit, complain};
+use crate::config::{Config, Reading};
+use crate::maildir::{OpenError, become_owner};
+use crate::wire;
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The flag that names the file.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ConfigArg {
+    /// Configuration file [default: that of `MAILDIRQ_CONFIG`, ./maildirq.toml,
+    /// ~/.config/maildirq/maildirq.toml, /etc/maildirq/maildirq.toml]
+    #[arg(short = 'c', long, value_name = "FILE", verbatim_doc_comment)]
+    pub config: Option<PathBuf>,
+}
+
+impl ConfigArg {
+    /// The file that is meant, if there is one.
+    pub fn find(&self) -> Option<PathBuf> {
+        let named = self.config.clone().or_else(|| set("MAILDIRQ_CONFIG"));
+        named.or_else(|| usual_places().into_iter().find(|path| path.exists()))
+    }
+
+    /// Reads the file that is meant.
+    ///
+    /// # Errors
+    /// It was told of; this is how to end.
+    pub fn read(&self) -> Result<(PathBuf, Reading), Exit> {
+        let Some(path) = self.find() else {
+            let places: Vec<_> = usual_places().iter().map(|path| path.display().to_string()).collect();
+            complain(format_args!(
+                "there is no configuration file\n  = looked for: {}\n  = try: -c FILE, or --maildir PATH --post URL where a command takes them",
+                places.join(", ")
+            ));
+            return Err(Exit::NoInput);
+        };
+        let reading = read(&path)?;
+        Ok((path, reading))
+    }
+}
+
+/// Reads this file.
+///
+/// # Errors
+/// It was told of; this is how to end.
+pub fn read(path: &Path) -> Result<Reading, Exit> {
+    Config::read(path).map_err(|error| {
+        complain(&error);
+        Exit::from(&error)
+    })
+}
+
+fn set(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn usual_places() -> Vec<PathBuf> {
+    let home = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
+    let file = |folder: PathBuf| folder.join("maildirq/maildirq.toml");
+    [Some("maildirq.toml".into()), home.map(file), Some(file("/etc".into()))].into_iter().flatten().collect()
+}
+
+/// Where this is root, becomes the owner of all Maildirs of this configuration.
+///
+/// # Errors
+/// It was told of; this is how to end.
+pub fn become_owner_of_all(config: &Config) -> Result<(), Exit> {
+    let fail = |error: &OpenError| {
+        complain(error);
+        Exit::from(error)
+    };
+    let places = wire::places(config).map_err(|error| fail(&error))?;
+    let paths: Vec<_> = places.iter().map(|(place, _)| place.path.as_path()).collect();
+    become_owner(&paths).map_err(|error| fail(&error))
+}

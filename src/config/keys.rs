@@ -1,0 +1,295 @@
+//! Every key that the file knows, once: what it is for, what it takes, what it is unless given.
+//!
+//! This one table is behind the list of known keys, the defaults, `gen config`, the JSON Schema and
+//! the pages of the documentation.
+
+pub(super) use super::place::Place;
+
+/// Which kind of target a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    Any,
+    Url,
+    Command,
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Duration,
+    /// A duration, or `forever`.
+    Lifetime,
+    Size,
+    SizeBound,
+    /// A number from 1 to this.
+    Count(u32),
+    Text,
+    Character,
+    Choice(&'static [&'static str]),
+    Rate,
+    /// One path or several, with `*`.
+    Maildirs,
+    /// A program and its arguments.
+    Program,
+    /// One pattern or several.
+    Patterns,
+    /// HTTP statuses, or exit codes.
+    Codes,
+    /// One of them.
+    Code,
+    /// Text or a reference.
+    Secret,
+    /// A table of secrets under names of the user's.
+    Headers,
+    /// A table of patterns under names of the user's.
+    HeaderPatterns,
+    /// A table.
+    One(Place),
+    /// A table, or text that stands for one.
+    OneOrText(Place),
+    /// A table of tables under names of the user's.
+    Named(Place),
+    /// Several tables.
+    Many(Place),
+}
+
+/// A key.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub name: &'static str,
+    pub places: &'static [Place],
+    pub kind: Kind,
+    pub target: For,
+    doc: &'static str,
+    /// What it is unless given, as it is written.
+    pub default: Option<&'static str>,
+    /// The same for a command, where that differs.
+    pub default_of_command: Option<&'static str>,
+    /// Something that it can be, as it is written.
+    pub example: &'static str,
+}
+
+impl Key {
+    /// What it is for, as one paragraph.
+    pub fn doc(&self) -> &'static str {
+        self.doc.trim_start()
+    }
+
+    /// The first sentence of that.
+    pub fn summary(&self) -> &'static str {
+        let doc = self.doc();
+        doc.find(". ").map_or(doc, |end| &doc[..end]).trim_end_matches('.')
+    }
+
+    /// The keys that are known in a place.
+    pub fn of(place: Place) -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().copied().filter(move |key| key.places.contains(&place))
+    }
+}
+
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($given:expr) => {
+        Some($given)
+    };
+}
+
+macro_rules! which {
+    () => {
+        For::Any
+    };
+    ($kind:ident) => {
+        For::$kind
+    };
+}
+
+macro_rules! keys {
+    ($(
+        $(#[doc = $doc:literal])+
+        $constant:ident = $name:literal in $($place:ident)|+ $(of $target:ident)?: $kind:expr
+        $(, default $default:literal)? $(, of a command $of_command:literal)?, as $example:literal;
+    )+) => {
+        $(
+            $(#[doc = $doc])+
+            pub(super) static $constant: Key = Key {
+                name: $name,
+                places: &[$(Place::$place),+],
+                kind: $kind,
+                target: which!($($target)?),
+                doc: concat!($($doc),+),
+                default: optional!($($default)?),
+                default_of_command: optional!($($of_command)?),
+                example: $example,
+            };
+        )+
+        /// All of them.
+        pub(super) static KEYS: &[&Key] = &[$(&$constant),+];
+    };
+}
+
+keys! {
+    /// The Maildir that mail is taken from, by its whole path, or a list of them. `*`, `?` and `[a-z]` stand for names
+    /// as they do in a shell, so that one line is for all users; Maildir++ folders are named like any other. A `~` is
+    /// not expanded. At the top of the file it is short for one queue, `[queue.main]`.
+    MAILDIR = "maildir" in Top | Queue: Kind::Maildirs, as r#""/var/lib/maildirq/support""#;
+    /// How many messages a target is given at a time. At the top of the file: targets that do not say otherwise.
+    CONCURRENCY = "concurrency" in Top | Target: Kind::Count(10_000), default "8", as "4";
+    /// How often `new/` is looked at for mail that no event told of.
+    RESCAN = "rescan" in Top | Queue: Kind::Duration, default r#""30s""#, as r#""10s""#;
+    /// How long running attempts may go on after SIGTERM.
+    SHUTDOWN_TIMEOUT = "shutdown_timeout" in Top: Kind::Duration, default r#""30s""#, as r#""5m""#;
+    /// Larger messages are set aside.
+    MAX_SIZE = "max_size" in Top | Queue: Kind::Size, default r#""256MiB""#, as r#""25MB""#;
+    /// What becomes of done mail: it is removed, or moved to `.maildirq.done`.
+    DONE = "done" in Top | Queue: Kind::Choice(&["remove", "keep"]), default r#""remove""#, as r#""keep""#;
+    /// The envelope's recipient of mail that tells none. That is mail which fetchmail brought, or a file that was
+    /// copied into the Maildir.
+    RECIPIENT = "recipient" in Top | Queue: Kind::Text, as r#""support@example.com""#;
+    /// What qmail puts before the recipients of a virtual domain, to be taken off.
+    STRIP_PREFIX = "strip_prefix" in Top | Queue: Kind::Text, as r#""example.com-""#;
+    /// What separates the detail from the rest of a recipient's local part. For qmail it is `-`.
+    RECIPIENT_DELIMITER = "recipient_delimiter" in Top | Queue: Kind::Character, default r#""+""#, as r#""-""#;
+    /// The queues, each under its name.
+    QUEUES = "queue" in Top: Kind::Named(Place::Queue), as r#"{ support = { maildir = "/var/lib/maildirq/support" } }"#;
+    /// The routes, in their order.
+    ROUTES = "route" in Top: Kind::Many(Place::Route), as r#"[{ target = "app" }]"#;
+    /// The targets, each under its name.
+    TARGETS = "target" in Top: Kind::Named(Place::Target), as r#"{ app = { url = "https://app.example.com/inbound" } }"#;
+
+    /// The name of the route in logs. Unless given it is the target's.
+    ROUTE_NAME = "name" in Route: Kind::Text, as r#""invoices""#;
+    /// Which messages it is for; every message unless given.
+    WHEN = "when" in Route: Kind::One(Place::When), as r#"{ to = "support+*@example.com" }"#;
+    /// The name of the target. `ignore` takes mail and removes it.
+    ROUTE_TARGET = "target" in Route: Kind::Text, as r#""app""#;
+
+    /// The envelope's recipient.
+    WHEN_TO = "to" in When: Kind::Patterns, as r#"["support@example.com", "support+*@example.com"]"#;
+    /// The envelope's sender. A bounce's is `<>`.
+    WHEN_FROM = "from" in When: Kind::Patterns, as r#""*@example.org""#;
+    /// What stands behind the delimiter in the recipient's local part.
+    WHEN_DETAIL = "detail" in When: Kind::Patterns, as r#""/^[0-9]+$/""#;
+    /// The name of the queue.
+    WHEN_QUEUE = "queue" in When: Kind::Patterns, as r#""support""#;
+    /// The length of the message.
+    WHEN_SIZE = "size" in When: Kind::SizeBound, as r#"">5MB""#;
+    /// Header fields of the message, each under its name; one of several with that name is enough.
+    WHEN_HEADER = "header" in When: Kind::HeaderPatterns, as r#"{ X-Spam-Flag = "YES*" }"#;
+
+    /// Each message is sent there by POST. `http://…`, `https://…`, `unix:/SOCKET` or `unix:/SOCKET:/PATH`; it can be a
+    /// reference, as secrets can.
+    URL = "url" in Target of Url: Kind::Secret, as r#""https://app.example.com/inbound""#;
+    /// A program that is run for each message, and its arguments. There is no shell. A program without a `/` is looked
+    /// for in `PATH`.
+    COMMAND = "command" in Target of Command: Kind::Program, as r#"["/usr/local/bin/record", "--mail"]"#;
+    /// The bound on one attempt: on the header of the answer being complete, or on the program.
+    TIMEOUT = "timeout" in Target: Kind::Duration, default r#""30s""#, of a command r#""5m""#, as r#""10s""#;
+    /// The bound on making a connection, TLS included.
+    CONNECT_TIMEOUT = "connect_timeout" in Target of Url: Kind::Duration, default r#""10s""#, as r#""3s""#;
+    /// How long an idle connection is kept. It should be less than the server keeps its own.
+    IDLE_TIMEOUT = "idle_timeout" in Target of Url: Kind::Duration, default r#""4s""#, as r#""1s""#;
+    /// How long connections are used at all, so that a change of DNS is seen.
+    MAX_CONNECTION_AGE = "max_connection_age" in Target of Url: Kind::Duration, default r#""5m""#, as r#""1h""#;
+    /// An HTTP proxy, by its URL. Those of the environment are not used.
+    PROXY = "proxy" in Target of Url: Kind::Secret, as r#""http://127.0.0.1:3128""#;
+    /// What proves whose a request is.
+    AUTH = "auth" in Target of Url: Kind::One(Place::Auth), as r#"{ basic = "maildirq", password = { credential = "app_password" } }"#;
+    /// More headers for each request, each under its name.
+    HEADERS = "headers" in Target of Url: Kind::Headers, as r#"{ Api-Key = { env = "APP_KEY" } }"#;
+    /// How many attempts begin in a time: `N/s`, `N/m`, `N/h` or `N/d`. Unless given there is no bound.
+    RATE = "rate" in Target: Kind::Rate, as r#""10/s""#;
+    /// Answers that mean something else than usual.
+    ANSWERS = "answers" in Target: Kind::One(Place::Answers), as "{ reject = [403] }";
+    /// How failures are tried again.
+    RETRY = "retry" in Target: Kind::OneOrText(Place::Retry), as r#"{ for = "1d" }"#;
+    /// When it counts as down.
+    BREAKER = "breaker" in Target: Kind::One(Place::Breaker), as "{ after = 10 }";
+    /// A program that is run for each message that has died here, and its arguments. It gets 30 seconds.
+    ON_DEAD = "on_dead" in Target: Kind::Program, as r#"["/usr/local/bin/page"]"#;
+
+    /// The user's name (RFC 7617).
+    BASIC = "basic" in Auth: Kind::Text, as r#""maildirq""#;
+    /// The user's password.
+    PASSWORD = "password" in Auth: Kind::Secret, as r#"{ credential = "app_password" }"#;
+    /// A token (RFC 6750).
+    BEARER = "bearer" in Auth: Kind::Secret, as r#"{ file = "/etc/maildirq/app.token" }"#;
+
+    /// The message is taken.
+    ANSWERS_DONE = "done" in Answers: Kind::Codes, as "[409]";
+    /// The message is refused for good: it is dead.
+    ANSWERS_REJECT = "reject" in Answers: Kind::Codes, as "[403]";
+    /// The message is tried again.
+    ANSWERS_RETRY = "retry" in Answers: Kind::Codes, as r#"[422, "450-459"]"#;
+
+    /// The policy of a system that people know. `sidekiq`, `standard-webhooks`, `postfix`, `qmail`, `mox`, `mailgun` or
+    /// `postmark`; limits given beside it count instead of its own.
+    POLICY = "policy" in Retry: Kind::Text, as r#""sidekiq""#;
+    /// The waits one after the other, each as often as its asterisk says. After the last one the message is dead,
+    /// unless a limit is given.
+    SCHEDULE = "schedule" in Retry: Kind::Text, as r#""1m,5m*2,1h*3""#;
+    /// The wait after the first failure; it doubles with each.
+    MIN_DELAY = "min_delay" in Retry: Kind::Duration, default r#""5s""#, as r#""1s""#;
+    /// No wait is longer.
+    MAX_DELAY = "max_delay" in Retry: Kind::Duration, default r#""1h""#, as r#""10m""#;
+    /// A message is dead when its own failures have gone on for this long, or `forever`. With a `policy` or a
+    /// `schedule` the default is theirs.
+    RETRY_FOR = "for" in Retry: Kind::Lifetime, default r#""3d""#, as r#""1d""#;
+    /// A message is dead when it has failed this often by its own fault. Unless given there is no bound, or that of
+    /// the `policy` or the `schedule`.
+    ATTEMPTS = "attempts" in Retry: Kind::Count(1_000_000), as "12";
+
+    /// Failures of the target in a row.
+    BREAKER_AFTER = "after" in Breaker: Kind::Count(1_000_000), default "5", as "10";
+    /// The time between probes, give or take a quarter.
+    PROBE = "probe" in Breaker: Kind::Duration, default r#""30s""#, as r#""2m""#;
+
+    /// The environment variable that holds it.
+    ENV = "env" in Secret: Kind::Text, as r#""APP_KEY""#;
+    /// The file that holds it, by its whole path.
+    FILE = "file" in Secret: Kind::Text, as r#""/etc/maildirq/app.token""#;
+    /// The name of a credential of systemd (`LoadCredential=`, `LoadCredentialEncrypted=`).
+    CREDENTIAL = "credential" in Secret: Kind::Text, as r#""app_password""#;
+}
+
+impl Kind {
+    /// What stands in a list, or under names of the user's.
+    pub fn of_each(self) -> Kind {
+        match self {
+            Kind::Maildirs | Kind::Program | Kind::Patterns => Kind::Text,
+            Kind::Codes => Kind::Code,
+            Kind::Headers => Kind::Secret,
+            Kind::HeaderPatterns => Kind::Patterns,
+            Kind::Named(place) | Kind::Many(place) => Kind::One(place),
+            other => other,
+        }
+    }
+
+    /// What is expected, in words.
+    pub fn expected(self) -> String {
+        match self {
+            Kind::Duration => "a duration such as \"10s\", \"5m\" or \"3d\"".into(),
+            Kind::Lifetime => "a duration such as \"3d\", or \"forever\"".into(),
+            Kind::Size => "a size such as \"25MB\" or \"64KiB\"".into(),
+            Kind::SizeBound => "a bound such as \">5MB\" or \"<=64KiB\"".into(),
+            Kind::Count(most) => format!("a whole number from 1 to {most}"),
+            Kind::Text => "a string".into(),
+            Kind::Character => "a string of one character".into(),
+            Kind::Choice(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
+            Kind::Rate => "a rate such as \"10/s\"".into(),
+            Kind::Maildirs => "a path, or a list of paths".into(),
+            Kind::Program => "a list of strings: a program and its arguments".into(),
+            Kind::Patterns => "a pattern, or a list of patterns".into(),
+            Kind::Codes => "a list such as [75, \"64-78\"]".into(),
+            Kind::Code => "a code such as 75, or a range such as \"64-78\"".into(),
+            Kind::Secret => "a string, or a reference such as { env = \"NAME\" }".into(),
+            Kind::Headers => "a table of texts or references".into(),
+            Kind::HeaderPatterns => "a table of patterns".into(),
+            Kind::One(_) => "a table".into(),
+            Kind::OneOrText(_) => "a string or a table".into(),
+            Kind::Named(place) => format!("tables {}", place.title()),
+            Kind::Many(place) => format!("a list of tables {}", place.title()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! From the bytes of a file to a configuration: all mistakes in one run.
+
+use super::item::duration;
+use super::keys::{Place, SHUTDOWN_TIMEOUT};
+use super::remark::{Note, Remark, Severity, Source};
+use super::walk::{Table, Walk};
+use super::world::{Process, World};
+use super::{Config, ConfigError, queues, routes, secrets, targets};
+use crate::engine::text::printable;
+use std::ops::Range;
+use std::path::Path;
+use toml::de::DeTable;
+
+/// A configuration that was read from a file, and what there is to say of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// What the file says.
+    pub config: Config,
+    /// What works, though perhaps not as it was meant.
+    pub warnings: Vec<Remark>,
+}
+
+impl Config {
+    /// What the file at `path` says.
+    ///
+    /// # Errors
+    /// It cannot be read, or has mistakes.
+    pub fn read(path: &Path) -> Result<Reading, ConfigError> {
+        let bytes = std::fs::read(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+        Config::parse(&bytes, path, &Process)
+    }
+
+    /// What these bytes say; remarks call them by the name of `file`.
+    ///
+    /// # Errors
+    /// There are mistakes.
+    pub fn parse(bytes: &[u8], file: &Path, world: &dyn World) -> Result<Reading, ConfigError> {
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => return Err(not_text(bytes, error.valid_up_to(), file)),
+        };
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        let mut source = Source { file, text, hidden: secrets::hidden(text, tree.get_ref()) };
+        let walk = Walk::new(world);
+        let config = config(&Table::open(&walk, Place::Top, String::new(), 0..0, tree.get_ref()));
+        let mut notes = walk.into_notes();
+        if !errors.is_empty() {
+            let errors: Vec<_> = errors.iter().map(|error| syntax_note(error, text)).collect();
+            source.hidden.extend(errors.iter().filter_map(|note| doubtful(text, note.span.clone()?)));
+            notes = with_syntax_errors(notes, errors, &source);
+        }
+        let has_mistakes = notes.iter().any(|note| note.severity == Severity::Error);
+        let remarks: Vec<_> = notes.into_iter().map(|note| source.remark(note)).collect();
+        if has_mistakes {
+            return Err(ConfigError::Mistake { path: file.to_owned(), remarks });
+        }
+        Ok(Reading { config, warnings: remarks })
+    }
+}
+
+fn config(top: &Table<'_>) -> Config {
+    let queues = queues::read(top);
+    let (targets, target_names) = targets::read(top);
+    let queue_names: Vec<_> = queues.iter().map(|queue| queue.name.clone()).collect();
+    let routes = routes::read(top, &queue_names, &target_names);
+    Config { queues, routes, targets, shutdown_timeout: top.setting(&SHUTDOWN_TIMEOUT, duration) }
+}
+
+fn not_text(bytes: &[u8], valid: usize, file: &Path) -> ConfigError {
+    let before = String::from_utf8_lossy(&bytes[..valid]);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
+    // The line is not shown: nobody knows what is in it.
+    let note = Note::error(format!("line {line}, column {column} is not UTF-8 text, as TOML is"));
+    let remark = Source { file, text: "", hidden: Vec::new() }.remark(note.help("save the file as UTF-8"));
+    let remark = Remark { line: Some(line), column: Some(column), ..remark };
+    ConfigError::Mistake { path: file.to_owned(), remarks: vec![remark] }
+}
+
+fn syntax_note(error: &toml::de::Error, text: &str) -> Note {
+    let span = error.span().unwrap_or(text.len()..text.len());
+    Note::error(printable(error.message().as_bytes())).at(span)
+}
+
+/// What is still worth saying beside syntax errors: nothing of their lines, nothing below a broken header, nor that
+/// something is not there.
+fn with_syntax_errors(notes: Vec<Note>, errors: Vec<Note>, source: &Source<'_>) -> Vec<Note> {
+    let place = |note: &Note| note.span.as_ref().map(|span| span.start);
+    let broken: Vec<_> = errors.iter().filter_map(place).map(|place| source.line_of(place)).collect();
+    let is_sound = |note: &Note| {
+        let lines = place(note).map(|place| [place, section_of(source.text, place)].map(|place| source.line_of(place)));
+        !note.is_absence && lines.is_some_and(|lines| !lines.iter().any(|line| broken.contains(line)))
+    };
+    let mut notes: Vec<_> = notes.into_iter().filter(is_sound).chain(errors).collect();
+    notes.sort_by_key(|note| place(note).unwrap_or(usize::MAX));
+    notes.dedup_by_key(|note| (note.span.clone(), note.text.clone()));
+    notes
+}
+
+/// Where the table begins that this place is in, going by how it looks.
+fn section_of(text: &str, place: usize) -> usize {
+    text[..text.floor_char_boundary(place)].rfind("\n[").map_or(0, |newline| newline + 1)
+}
+
+/// What is not shown of a line with a syntax error, where it may hold a secret: all text of it.
+fn doubtful(text: &str, span: Range<usize>) -> Option<Range<usize>> {
+    let at = text.floor_char_boundary(span.start);
+    let begin = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[at..].find('\n').map_or(text.len(), |length| at + length);
+    let line = &text[begin..end];
+    let section = text[section_of(text, begin)..end].to_lowercase();
+    let is_doubtful =
+        line.contains("://") || ["auth", "password", "bearer", "headers"].iter().any(|word| section.contains(word));
+    // The header of a table holds none.
+    let is_header = line.starts_with('[') && !line.contains('=');
+    let first = line.find(['"', '\'']).or_else(|| line.find('=').map(|equals| equals + 1)).unwrap_or(0);
+    (is_doubtful && !is_header && begin + first < end).then_some(begin + first..end)
+}

@@ -1,0 +1,280 @@
+//! Which messages a route is for.
+
+use super::message::Message;
+use super::pattern::Pattern;
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+/// The conditions of a route. All that are given must hold; none at all is every message.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct When(Vec<Condition>);
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// What is looked at.
+    pub fact: Fact,
+    /// What must be true of it.
+    pub test: Test,
+}
+
+/// What a condition looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// The envelope's recipient.
+    To,
+    /// The envelope's sender.
+    From,
+    /// The detail of the recipient (`+detail`).
+    Detail,
+    /// The name of the queue.
+    Queue,
+    /// The length of the message.
+    Size,
+    /// Any of the header fields with this name.
+    Header(String),
+}
+
+/// What must be true.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// One of these patterns matches.
+    Text(Vec<Pattern>),
+    /// The number is on this side of the bound.
+    Size(SizeBound),
+}
+
+/// A bound on a number of bytes: `>5MB`, `<=10KiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeBound {
+    /// On which side of the bound a size must be.
+    side: Ordering,
+    /// Whether the bound itself will do.
+    or_equal: bool,
+    /// The bound, in bytes.
+    bytes: u64,
+}
+
+/// What came of looking at one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The condition, as it is written.
+    pub condition: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What the message has there; None where it has nothing.
+    pub found: Option<String>,
+}
+
+impl When {
+    /// All of these must hold.
+    pub fn all(conditions: Vec<Condition>) -> Self {
+        When(conditions)
+    }
+
+    /// The conditions.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.0
+    }
+
+    /// Whether this is a route for the message.
+    pub fn matches(&self, message: &Message) -> bool {
+        self.0.iter().all(|condition| condition.holds(message))
+    }
+
+    /// Whether there is no message that this route is not for.
+    pub fn is_universal(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Looks at each condition.
+    pub fn explain(&self, message: &Message) -> Vec<Finding> {
+        let explain = |condition: &Condition| Finding {
+            condition: condition.to_string(),
+            holds: condition.holds(message),
+            found: condition.fact.of(message).first().map(|value| super::text::printable(value)),
+        };
+        self.0.iter().map(explain).collect()
+    }
+}
+
+impl Condition {
+    fn holds(&self, message: &Message) -> bool {
+        match &self.test {
+            Test::Size(bound) => bound.admits(message.body.len()),
+            Test::Text(patterns) => {
+                self.fact.of(message).iter().any(|value| patterns.iter().any(|pattern| pattern.matches(value)))
+            }
+        }
+    }
+}
+
+impl Fact {
+    /// What the message has there.
+    fn of(&self, message: &Message) -> Vec<Vec<u8>> {
+        let one = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec()).into_iter().collect();
+        match self {
+            Fact::To => one(message.envelope.to.as_deref()),
+            // A bounce's sender is `<>`, in patterns too.
+            Fact::From => one(message.envelope.from.as_deref().map(|from| if from.is_empty() { "<>" } else { from })),
+            Fact::Detail => one(message.envelope.detail.as_deref()),
+            Fact::Queue => one(Some(&message.queue)),
+            Fact::Size => vec![message.body.len().to_string().into_bytes()],
+            Fact::Header(wanted) => {
+                let fields = message.header().fields();
+                let named = fields.filter(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
+                named.map(|(_, value)| unfolded(value)).collect()
+            }
+        }
+    }
+}
+
+/// A field's value on one line (RFC 5322 section 2.2.3).
+fn unfolded(value: &[u8]) -> Vec<u8> {
+    value.trim_ascii().iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = ", self.fact)?;
+        match &self.test {
+            Test::Size(bound) => write!(f, "\"{bound}\""),
+            Test::Text(patterns) => match &patterns[..] {
+                [one] => write!(f, "{one:?}"),
+                several => write!(f, "{several:?}"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fact::To => f.write_str("to"),
+            Fact::From => f.write_str("from"),
+            Fact::Detail => f.write_str("detail"),
+            Fact::Queue => f.write_str("queue"),
+            Fact::Size => f.write_str("size"),
+            Fact::Header(name) => write!(f, "header.{name}"),
+        }
+    }
+}
+
+impl SizeBound {
+    fn admits(self, size: u64) -> bool {
+        let found = size.cmp(&self.bytes);
+        found == self.side || (self.or_equal && found == Ordering::Equal)
+    }
+}
+
+impl fmt::Display for SizeBound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.side == Ordering::Greater { ">" } else { "<" };
+        write!(f, "{sign}{}{}", if self.or_equal { "=" } else { "" }, self.bytes)
+    }
+}
+
+impl FromStr for SizeBound {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "a bound on a size looks like \">5MB\" or \"<=64KiB\"".to_owned();
+        let (side, rest) = match text.trim().split_at_checked(1) {
+            Some((">", rest)) => (Ordering::Greater, rest),
+            Some(("<", rest)) => (Ordering::Less, rest),
+            _ => return Err(wrong()),
+        };
+        let (or_equal, rest) = rest.strip_prefix('=').map_or((false, rest), |rest| (true, rest));
+        let bytes: bytesize::ByteSize = rest.trim().parse().map_err(|_| wrong())?;
+        Ok(SizeBound { side, or_equal, bytes: bytes.as_u64() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Body, Envelope, EnvelopeRules, Header};
+
+    const MAIL: &str = "Return-Path: <>\nDelivered-To: Support+42@example.org\nReceived: x\nSubject: Re:\n  invoice\nX-Spam-Flag: NO\nx-spam-flag: YES\n\nbody";
+
+    fn message() -> Message {
+        Message {
+            queue: "support".into(),
+            envelope: Envelope::read(Header::of(MAIL.as_bytes()), &EnvelopeRules::default()),
+            body: Body::Whole(MAIL.into()),
+            ..Message::sample()
+        }
+    }
+
+    fn text(fact: Fact, patterns: &[&str]) -> Condition {
+        Condition { fact, test: Test::Text(patterns.iter().map(|p| p.parse().unwrap()).collect()) }
+    }
+
+    fn size(bound: &str) -> Condition {
+        Condition { fact: Fact::Size, test: Test::Size(bound.parse().unwrap()) }
+    }
+
+    #[test]
+    fn each_fact_can_be_asked_for() {
+        let header = |name: &str| Fact::Header(name.into());
+        for (condition, expected) in [
+            (text(Fact::To, &["support+*@example.org"]), true),
+            (text(Fact::To, &["sales@*", "support+*"]), true),
+            (text(Fact::To, &["support@example.org"]), false),
+            (text(Fact::From, &["<>"]), true),
+            (text(Fact::From, &["*@*"]), false),
+            (text(Fact::Detail, &["42"]), true),
+            (text(Fact::Detail, &[""]), false),
+            (text(Fact::Queue, &["supp*"]), true),
+            (text(header("subject"), &["Re:  invoice"]), true),
+            (text(header("Subject"), &["/^invoice/"]), false),
+            (text(header("X-Spam-Flag"), &["yes"]), true),
+            (text(header("X-Absent"), &["*"]), false),
+            (size(">100"), true),
+            (size(">1KiB"), false),
+            (size("<1KiB"), true),
+        ] {
+            assert_eq!(condition.holds(&message()), expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn all_conditions_must_hold_and_none_is_every_message() {
+        let to = text(Fact::To, &["support+*"]);
+        assert!(When::all(vec![to.clone(), size(">1")]).matches(&message()));
+        assert!(!When::all(vec![to, size("<1")]).matches(&message()));
+        assert!(When::default().matches(&message()) && When::default().is_universal());
+    }
+
+    #[test]
+    fn what_is_not_known_matches_nothing() {
+        let unknown = Message { envelope: Envelope::default(), ..message() };
+        for fact in [Fact::To, Fact::From, Fact::Detail] {
+            assert!(!text(fact, &["*"]).holds(&unknown));
+        }
+    }
+
+    #[test]
+    fn a_bound_is_on_one_side_and_may_be_included() {
+        for (bound, admits, refuses) in
+            [(">10", 11, 10), (">=10", 10, 9), ("<10", 9, 10), ("<= 10", 10, 11), (">1KB", 1001, 1000)]
+        {
+            let bound: SizeBound = bound.parse().unwrap();
+            assert!(bound.admits(admits) && !bound.admits(refuses), "{bound}");
+        }
+        for wrong in ["", "10", "=10", ">", ">ten", "≥10"] {
+            assert!(wrong.parse::<SizeBound>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_explanation_says_what_was_found() {
+        let when = When::all(vec![text(Fact::Detail, &["4?"]), text(Fact::Header("X-Absent".into()), &["a", "b"])]);
+        let [detail, header] = &when.explain(&message())[..] else { panic!("one for each condition") };
+        assert_eq!((detail.condition.as_str(), detail.holds), ("detail = \"4?\"", true));
+        assert_eq!(detail.found.as_deref(), Some("42"));
+        assert_eq!((header.condition.as_str(), header.holds), ("header.X-Absent = [\"a\", \"b\"]", false));
+        assert_eq!(header.found, None);
+    }
+}

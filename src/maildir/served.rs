@@ -1,0 +1,334 @@
+//! One Maildir that is served: taking its messages, and what keeps it from giving any.
+
+use super::backlog::{Awaits, Candidate, Key};
+use super::claim::{self, Finding, Refused};
+use super::common::Common;
+use super::hands::Hands;
+use super::layout::{Keep, Layout, PAUSED};
+use super::lease::MaildirLease;
+use super::leftovers::Leftovers;
+use super::names::{delivered_at, id_of_name, shown};
+use super::search::came;
+use super::sync::Changed;
+use super::wishes::{Room, Wish};
+use super::{crash, story};
+use crate::engine::{Body, Claim, Envelope, EnvelopeRules, Header, Id, Message};
+use rustix::fs::{Access, AtFlags, accessat};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// How one Maildir is worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The name of the queue that it is, or belongs to.
+    pub queue: Arc<str>,
+    /// What becomes of done mail.
+    pub keep: Keep,
+    /// The largest message that is delivered, in bytes; larger ones are set aside.
+    pub max_size: u64,
+    /// The time between searches for mail that no event told of.
+    pub rescan: Duration,
+    /// How the envelope of its mail is read.
+    pub envelope: EnvelopeRules,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            queue: "main".into(),
+            keep: Keep::Remove,
+            max_size: 256 << 20,
+            rescan: Duration::from_secs(30),
+            envelope: EnvelopeRules::default(),
+        }
+    }
+}
+
+/// A Maildir that is served, or about to be.
+pub struct Maildir {
+    pub(super) number: u32,
+    pub(super) layout: Arc<Layout>,
+    pub(super) options: Options,
+    pub(super) common: Arc<Common>,
+    pub(super) hands: Option<Hands>,
+    pub(super) leftovers: Leftovers,
+    trouble: Mutex<Trouble>,
+}
+
+/// What keeps a Maildir from being worked on.
+#[derive(Debug, Default)]
+struct Trouble {
+    reason: Option<String>,
+    wait: Duration,
+    until: Option<SystemTime>,
+}
+
+impl Maildir {
+    /// How long a message is left alone that could not be settled.
+    pub(super) const FAULT_WAIT: Duration = Duration::from_secs(5);
+    /// The longest wait for a time that only the disk tells of.
+    const LOOK_AGAIN: Duration = Duration::from_hours(1);
+    /// The waits for a message that is busy.
+    const BUSY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+    /// The wait for a message that is being written.
+    const WRITING: Duration = Duration::from_secs(1);
+    /// The least and the most time before a Maildir that is at fault is tried again.
+    const TROUBLE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+    /// Makes ready to serve an opened Maildir.
+    ///
+    /// # Errors
+    /// The disk; a full one is none, then deaths are not counted.
+    pub(super) fn new(number: u32, layout: Layout, options: Options, common: Arc<Common>) -> io::Result<Self> {
+        let layout = Arc::new(layout);
+        let hands = match Hands::make(&layout, common.settings.hands) {
+            Ok(hands) => Some(hands),
+            Err(error) if story::is_full(&error) => {
+                tracing::warn!(event = "hampered", reason = %layout.error("maildirq/hands", error), "goes on without counting crashes");
+                None
+            }
+            Err(error) => return Err(layout.error("maildirq/hands", error)),
+        };
+        let (leftovers, trouble) = (Leftovers::default(), Mutex::default());
+        Ok(Maildir { number, layout, options, common, hands, leftovers, trouble })
+    }
+
+    /// The key of the message with this name.
+    pub(super) fn key(&self, name: &OsStr) -> Key {
+        self.key_of(id_of_name(&self.layout.queue, name))
+    }
+
+    /// The key of the message that goes by this id.
+    pub(super) fn key_of(&self, id: Id) -> Key {
+        Key { maildir: self.number, id }
+    }
+
+    /// An event tells of a file in `new/`.
+    pub(super) fn arrived(&self, name: &OsStr, was_written: bool) {
+        if name.as_bytes().starts_with(b".") {
+            return;
+        }
+        let key = self.key(name);
+        let came = came(&self.layout, name);
+        if self.common.settings.since.is_some_and(|since| came < since) {
+            return;
+        }
+        let mut backlog = self.common.backlog();
+        if Room::is_full(backlog.ready_count()) {
+            // Memory is bounded: what does not fit is found by the next search.
+            drop(backlog);
+            return self.common.wishes.ask(self.number, Wish::Search);
+        }
+        if was_written {
+            backlog.writer_ended(key, SystemTime::now());
+        }
+        backlog.add_ready(key, name, came);
+        drop(backlog);
+        self.common.bell.ring();
+    }
+
+    /// When to look at a message again whose story has this mtime. The claim reads the story and
+    /// knows better; a mtime alone may be of a clock that was far ahead.
+    pub(super) fn by_mtime(due: SystemTime) -> SystemTime {
+        due.min(SystemTime::now() + Self::LOOK_AGAIN)
+    }
+
+    /// An event tells of a story: somebody else has tried the message, or a person has set its time.
+    pub(super) fn story_changed(&self, id: Id) {
+        if let Some(due) = story::due_by_mtime(self.layout.root(), id)
+            && self.common.backlog().reschedule(self.key_of(id), Self::by_mtime(due))
+        {
+            self.common.bell.set_timer();
+            self.common.bell.ring();
+        }
+    }
+
+    /// Whether an operator has paused this target for this Maildir.
+    pub(super) fn is_paused(&self, target: &str) -> bool {
+        accessat(self.layout.root(), format!("{PAUSED}/{target}"), Access::EXISTS, AtFlags::empty()).is_ok()
+    }
+
+    /// A person may have let go of a target.
+    pub(super) fn pauses_changed(&self) {
+        if self.common.backlog().resume(self.number, |target| self.is_paused(target), SystemTime::now()) {
+            self.common.bell.ring();
+        }
+    }
+
+    /// Takes this candidate. None where it could not be had; it is put where it belongs then.
+    pub(super) fn take(self: &Arc<Self>, candidate: Candidate) -> Option<Claim> {
+        let now = SystemTime::now();
+        if let Some(until) = self.is_in_trouble_until(now) {
+            self.common.backlog().wait_for(Awaits::Maildir, candidate.key, until, candidate.patience);
+            self.common.bell.set_timer();
+            return None;
+        }
+        match self.check_leftovers().map_err(Refused::Fault).and_then(|()| self.claim(&candidate, now)) {
+            Ok(claim) => {
+                self.is_well();
+                claim
+            }
+            Err(refused) => {
+                self.put_off(candidate, refused, now);
+                None
+            }
+        }
+    }
+
+    /// Claims this candidate, or says what is to become of it.
+    pub(super) fn claim(self: &Arc<Self>, candidate: &Candidate, now: SystemTime) -> Result<Option<Claim>, Refused> {
+        let locked = claim::lock(&self.layout, &candidate.name, now)?;
+        crash::point("after the lock is taken").map_err(Refused::Fault)?;
+        let slot = match &self.hands {
+            Some(hands) => Some(
+                hands
+                    .hold(locked.id, &locked.name)
+                    .map_err(|e| Refused::Fault(self.layout.error("maildirq/hands", e)))?,
+            ),
+            None => None,
+        };
+        crash::point("after the slot is written").map_err(Refused::Fault)?;
+        let id = locked.id;
+        let arrived = delivered_at(&locked.name).filter(|&came| came <= now).unwrap_or(locked.modified);
+        let history = locked.story.as_ref().map(|story| story.history.clone()).unwrap_or_default();
+        let examined = locked.examine(self.options.max_size);
+        let file = Some(Arc::clone(&locked.file));
+        let lease = MaildirLease::new(Arc::clone(self), candidate.key, locked, slot);
+        match examined {
+            Ok(Finding::Mail(body)) => {
+                let (Body::Whole(head) | Body::File { head, .. }) = &body;
+                let envelope = Envelope::read(Header::of(head), &self.options.envelope);
+                let (queue, name) = (Arc::clone(&self.options.queue), shown(&candidate.name));
+                let message = Message { id, name, queue, route: "".into(), envelope, arrived, body, file, history };
+                return Ok(Some(Claim { message, lease: Box::new(lease) }));
+            }
+            Ok(Finding::Doomed(reason)) => {
+                let (queue, file) = (&*self.options.queue, shown(&candidate.name));
+                tracing::error!(event = "dead", %id, queue, file, outcome = "dead", reason);
+                self.count_burial(lease.bury(reason));
+            }
+            Ok(Finding::HalfBuried) => self.count_burial(lease.finish_burial()),
+            Err(refused) => {
+                lease.hand_back();
+                return Err(refused);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes a change that should survive a power cut.
+    pub(super) fn note(&self, folder: Changed) {
+        self.common.sync.note(self.number, &self.layout, folder);
+    }
+
+    fn count_burial(&self, buried: io::Result<()>) {
+        match buried {
+            Ok(()) => {
+                self.common.buried.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => tracing::error!(event = "settle_failed", reason = %error, "it is tried again"),
+        }
+    }
+
+    /// Puts a candidate where its refusal says that it belongs.
+    fn put_off(&self, candidate: Candidate, refused: Refused, now: SystemTime) {
+        let Candidate { key, name, patience } = candidate;
+        let later = patience.saturating_add(1);
+        let backlog = || self.common.backlog();
+        match refused {
+            Refused::Gone => backlog().forget(key),
+            Refused::Due(due) => backlog().wait(key, due),
+            Refused::Empty(until) => backlog().wait_for(Awaits::Writer, key, until, 0),
+            Refused::Writing => backlog().wait_for(Awaits::Writer, key, now + Self::WRITING, 0),
+            Refused::Busy => {
+                let wait = Self::BUSY.0 * (1 << patience.min(8));
+                backlog().wait_for(Awaits::Holder, key, now + wait.min(Self::BUSY.1), later);
+            }
+            Refused::Odd(kind) => self.set_odd(key, &name, kind),
+            Refused::Unreadable(error) => {
+                if patience == 0 {
+                    tracing::error!(event = "unreadable", file = shown(&name), reason = %error, "it stays where it is and is tried again");
+                }
+                let wait = Duration::from_secs(1 << patience.min(8));
+                backlog().wait_for(Awaits::Time, key, now + wait, later);
+            }
+            Refused::Fault(error) => {
+                let until = self.suffer(&error);
+                backlog().wait_for(Awaits::Maildir, key, until, 0);
+            }
+        }
+        self.common.bell.set_timer();
+    }
+
+    pub(super) fn set_odd(&self, key: Key, name: &OsStr, kind: &str) {
+        tracing::warn!(event = "no_message", file = shown(name), "there is {kind} in new/; it is left alone");
+        self.common.backlog().set_odd(key, name);
+    }
+}
+
+/// Trouble with the Maildir itself: it is left alone for a while, and that is said once.
+impl Maildir {
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_in_trouble_until(&self, now: SystemTime) -> Option<SystemTime> {
+        self.trouble().until.filter(|until| *until > now)
+    }
+
+    /// It cannot be worked on. Returns when it is tried again.
+    pub(super) fn suffer(&self, fault: &io::Error) -> SystemTime {
+        let mut trouble = self.trouble();
+        let (least, most) = Self::TROUBLE;
+        let reason = fault.to_string();
+        trouble.wait = (trouble.wait * 2).clamp(least, most);
+        let until = SystemTime::now() + trouble.wait;
+        trouble.until = Some(until);
+        if trouble.reason.as_ref() != Some(&reason) {
+            let queue = &*self.options.queue;
+            tracing::error!(
+                event = "queue_fault",
+                queue,
+                reason,
+                "this Maildir cannot be worked on; nothing is delivered from it until it can"
+            );
+        }
+        trouble.reason = Some(reason);
+        until
+    }
+
+    fn is_well(&self) {
+        let mut trouble = self.trouble();
+        if trouble.reason.is_some() {
+            *trouble = Trouble::default();
+            drop(trouble);
+            tracing::info!(event = "queue_well", queue = &*self.options.queue, "this Maildir can be worked on again");
+            self.common.backlog().maildir_is_well(self.number, SystemTime::now());
+            self.common.bell.ring();
+        }
+    }
+
+    /// What keeps it from being worked on.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.trouble().reason.clone()
+    }
+}
+
+impl Drop for Maildir {
+    fn drop(&mut self) {
+        if crash::is_dead() {
+            return;
+        }
+        if let Err(error) = self.remove_leftovers() {
+            tracing::debug!(event = "not_removed", reason = %error);
+        }
+        self.complain_of_leftovers();
+        if let Some(hands) = &self.hands {
+            hands.remove(&self.layout);
+        }
+    }
+}

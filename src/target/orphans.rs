@@ -1,0 +1,222 @@
+//! What a command leaves running: found, ended, and taken off the process table.
+//!
+//! A process whose parent ends becomes the child of the nearest *subreaper* above it. That is us, so
+//! nothing that a command starts gets away from us, whatever it forks. Among our children those of a
+//! command are told by their process group or, where they have left that, by the id of the message in
+//! their environment. All others belong to somebody else and are left alone; for that reason there is
+//! no `waitpid(-1)` here.
+
+use super::environment;
+use crate::engine::Id;
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, getsid, kill_process, kill_process_group, set_child_subreaper, waitpid,
+};
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::process::Child;
+use std::sync::{Mutex, PoisonError};
+
+/// The main processes that did not end even when killed, which somebody has to take off the process
+/// table some day. While it is locked nobody else does so, hence no number of a process is used anew
+/// between finding the process and signalling it.
+static UNDEAD: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+/// Makes this process the one to which all orphans below it come.
+pub(super) fn adopt() -> io::Result<()> {
+    Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// Leaves a main process that does not end to whoever ends orphans next.
+pub(super) fn leave(child: Child) {
+    UNDEAD.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+}
+
+/// The processes that a command started, its main process aside.
+pub(super) struct Orphans {
+    /// The main process, which also names the process group. It must not have been waited for.
+    main: Pid,
+    mark: String,
+    asked: HashSet<Pid>,
+}
+
+impl Orphans {
+    /// Those of this main process, which was started for this message.
+    pub(super) fn new(main: Pid, message: Id) -> Self {
+        Orphans { main, mark: format!("{}={message}", environment::ID), asked: HashSet::new() }
+    }
+
+    /// Sends a signal to the group.
+    pub(super) fn signal_group(&self, signal: Signal) -> io::Result<()> {
+        ignore_gone(kill_process_group(self.main, signal))
+    }
+
+    /// Asks all that have become our children and are not in the group to end, each of them once.
+    ///
+    /// Returns how many were found; those that had ended already are counted a last time, for they
+    /// may have left children of their own, which the next look will find.
+    pub(super) fn ask(&mut self) -> io::Result<usize> {
+        self.end(Signal::TERM)
+    }
+
+    /// As [`Orphans::ask`], but kills.
+    pub(super) fn kill(&mut self) -> io::Result<usize> {
+        self.signal_group(Signal::KILL)?;
+        self.end(Signal::KILL)
+    }
+
+    fn end(&mut self, signal: Signal) -> io::Result<usize> {
+        let mut undead = UNDEAD.lock().unwrap_or_else(PoisonError::into_inner);
+        // An error is that somebody else has waited for it.
+        undead.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        let session = getsid(None)?;
+        let mut found = 0;
+        for pid in self.adopted()? {
+            let Some(process) = Process::read(pid) else { continue };
+            let is_in_group = process.group == self.main.as_raw_pid();
+            if process.has_ended {
+                // Nothing tells any more whose it was. But what is of another session than ours, only
+                // commands leave behind.
+                if is_in_group || self.asked.contains(&pid) || process.session != session.as_raw_pid() {
+                    found += 1;
+                    take_off(pid)?;
+                }
+            } else if is_in_group {
+                found += 1;
+                self.asked.insert(pid);
+            } else if let Some(is_marked) = self.is_marked(pid) {
+                found += usize::from(is_marked);
+                if is_marked && (self.asked.insert(pid) || signal == Signal::KILL) {
+                    ignore_gone(kill_process(pid, signal))?;
+                }
+            } else {
+                found += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a process has the id of the message. Nothing where that will only be known in a moment:
+    /// a process that is just about to become another program has neither environment nor arguments.
+    fn is_marked(&self, pid: Pid) -> Option<bool> {
+        // What another user runs cannot be read, nor could we end it.
+        let read = |name: &str| fs::read(format!("/proc/{pid}/{name}"));
+        for _ in 0..2 {
+            let Ok(environment) = read("environ") else { return Some(false) };
+            if !environment.is_empty() {
+                return Some(environment.split(|&byte| byte == 0).any(|variable| variable == self.mark.as_bytes()));
+            }
+            if read("cmdline").is_ok_and(|arguments| arguments.is_empty()) {
+                return None;
+            }
+        }
+        Some(false)
+    }
+
+    /// Our children but for the main process.
+    fn adopted(&self) -> io::Result<Vec<Pid>> {
+        let mut children = children()?;
+        let count = children.len();
+        children.retain(|&pid| pid != self.main);
+        if children.len() == count {
+            return Err(io::Error::new(ErrorKind::Unsupported, "/proc does not tell which processes are our children"));
+        }
+        Ok(children)
+    }
+}
+
+/// What the system tells of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    has_ended: bool,
+    group: i32,
+    session: i32,
+}
+
+impl Process {
+    /// Nothing for a process that is gone.
+    fn read(pid: Pid) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// See `proc_pid_stat(5)`. The name of the program may hold anything, even brackets.
+    fn parse(line: &[u8]) -> Option<Self> {
+        let behind_name = line.iter().rposition(|&byte| byte == b')')? + 1;
+        let mut fields = str::from_utf8(&line[behind_name..]).ok()?.split_ascii_whitespace();
+        let has_ended = matches!(fields.next()?, "Z" | "X");
+        let group = fields.nth(1)?.parse().ok()?;
+        let session = fields.next()?.parse().ok()?;
+        Some(Process { has_ended, group, session })
+    }
+}
+
+/// The children of all our threads.
+fn children() -> io::Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    for thread in fs::read_dir("/proc/self/task")? {
+        match fs::read_to_string(thread?.path().join("children")) {
+            Ok(list) => found.extend(list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?))),
+            // A thread that has ended leaves its children to another.
+            Err(error) if error.kind() == ErrorKind::NotFound || is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+}
+
+/// Takes a process that has ended off the process table.
+fn take_off(pid: Pid) -> io::Result<()> {
+    match waitpid(Some(pid), WaitOptions::NOHANG) {
+        // Somebody else has done so.
+        Ok(_) | Err(Errno::CHILD) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn ignore_gone(sent: rustix::io::Result<()>) -> io::Result<()> {
+    match sent {
+        // What belongs to another user stays; that it does is noticed by its being found again.
+        Ok(()) | Err(Errno::SRCH | Errno::PERM) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_line_of_the_system_is_read_whatever_the_program_is_called() {
+        for (line, has_ended, group, session) in [
+            (&b"7 (sh) S 1 70 700 0 -1 4194560"[..], false, 70, 700),
+            (b"7 (a) Z 1 (b\n) Z 1 70 700 0", true, 70, 700),
+            (b"7 (\xff) R 1 70 700 0", false, 70, 700),
+        ] {
+            assert_eq!(Process::parse(line), Some(Process { has_ended, group, session }));
+        }
+        for line in [&b""[..], b"7 (sh)", b"7 (sh) S 1 x 700"] {
+            assert_eq!(Process::parse(line), None);
+        }
+    }
+
+    #[test]
+    fn a_child_of_somebody_else_is_left_alone() {
+        let sleep = || Command::new("sleep").arg("60").stdout(Stdio::null()).process_group(0).spawn().unwrap();
+        let (main, mut other) = (sleep(), sleep());
+        let mut orphans = Orphans::new(Pid::from_child(&main), Id::from_digest(&[0x77; 32]));
+        // Until a process is the program that it is to be, nothing is known of it.
+        let looks = std::iter::from_fn(|| Some(orphans.kill().unwrap()));
+        assert!(looks.take(10_000).any(|found| found == 0));
+        let is_left_alone = other.try_wait().unwrap().is_none();
+        other.kill().unwrap();
+        let ended_by = [main, other].map(|mut child| child.wait().unwrap().signal());
+        assert_eq!((is_left_alone, ended_by), (true, [Some(9), Some(9)]));
+    }
+}
