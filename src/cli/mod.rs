@@ -5,6 +5,8 @@ mod deliver;
 mod demo;
 mod drain;
 mod exit;
+mod generate;
+mod map;
 mod run;
 mod signals;
 mod watch;
@@ -13,13 +15,13 @@ pub use exit::Exit;
 
 use crate::logging;
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{Write, stderr};
+use std::io::{Write, stderr, stdout};
 
 #[derive(Parser)]
-#[command(name = "maildirq", version, about = "A Maildir as a durable job queue", disable_help_subcommand = true)]
+#[command(name = "maildirq", version, about = "a Maildir as a durable job queue", disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -31,6 +33,8 @@ enum Verb {
     Drain(drain::Args),
     Deliver(deliver::Args),
     Demo(demo::Args),
+    #[command(name = "gen")]
+    Generate(generate::Args),
 }
 
 /// Runs the program with these arguments, the program's name first.
@@ -38,7 +42,15 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     if deliver::is_meant_by(&arguments) {
         return deliver::main(arguments);
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let program = Cli::command();
+    let map = map::map(&program);
+    if arguments.len() < 2 {
+        // A reader that has gone away wants no more.
+        let _ = write!(stdout(), "{map}");
+        return Exit::Ok;
+    }
+    let parsed = program.override_help(map).try_get_matches_from(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -52,6 +64,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Drain(args) => drain::run(&args),
         Verb::Deliver(args) => deliver::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Generate(args) => generate::run(&args),
     }
 }
 

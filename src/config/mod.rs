@@ -12,12 +12,13 @@
 //! | `queues`, `routes`, `targets`, `endpoint`, `answers`, `retries` | what the tables mean |
 //! | `secrets`, `world` | what comes from outside of the file: secrets, programs |
 //! | `units` | durations, sizes, rates |
-//! | `reference`, `schema` | what the table of keys says, for people and for editors |
+//! | `reference`, `manual`, `schema` | what the table of keys says, for people and for editors |
 
 mod answers;
 mod endpoint;
 mod item;
 mod keys;
+mod manual;
 mod place;
 mod queues;
 mod read;

@@ -7,6 +7,7 @@ use super::keys::{
 };
 use crate::engine::KNOWN;
 
+pub use super::manual::man_page;
 pub use super::schema::json_schema;
 
 /// How wide a comment is, in characters.
@@ -173,8 +174,8 @@ pub fn markdown() -> String {
     text
 }
 
-/// What a key is unless given, in a cell of a table.
-fn default_in(key: &Key, place: Place) -> String {
+/// What a key is unless given, as a phrase.
+pub(super) fn default_in(key: &Key, place: Place) -> String {
     if place != Place::Top && key.places.contains(&Place::Top) && key.name != MAILDIR.name {
         return "as at the top".into();
     }
@@ -187,6 +188,9 @@ pub fn readme_table() -> String {
     let mut text = String::from("| key | unless given | |\n|---|---|---|\n");
     for place in Place::ALL {
         let keys: Vec<_> = KEYS.iter().filter(|key| key.places[0] == *place && !is_above_others(key)).collect();
+        if keys.is_empty() {
+            continue;
+        }
         let title = match place {
             Place::Top => "**at the top**, or in `[queue.NAME]`".to_owned(),
             Place::Secret => "**instead of a secret**".to_owned(),
@@ -224,6 +228,16 @@ mod tests {
     #[test]
     fn the_sample_file_is_what_the_table_says() {
         assert_file("deploy/maildirq.toml", &annotated_config());
+    }
+
+    #[test]
+    fn the_table_of_the_readme_is_what_the_table_says() {
+        const BEGIN: &str = "<!-- settings -->\n\n";
+        const END: &str = "\n<!-- /settings -->";
+        let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+        let (before, rest) = readme.split_once(BEGIN).expect("a mark before the table");
+        let (_, after) = rest.split_once(END).expect("a mark behind the table");
+        assert_file("README.md", &[before, BEGIN, &readme_table(), END, after].concat());
     }
 
     #[test]

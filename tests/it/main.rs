@@ -11,6 +11,7 @@ mod deliver;
 mod disk;
 mod drain;
 mod engine;
+mod generate;
 mod kills;
 mod layering;
 mod mta;

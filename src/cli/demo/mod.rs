@@ -32,7 +32,9 @@ const CONCURRENCY: usize = 4;
 /// How long all of it may take.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A tour in a few seconds: mail, an app that fails, a kill -9, and nothing lost
+/// A tour of a few seconds, which leaves nothing behind
+///
+/// Mail, an app that fails, a kill -9, and nothing lost.
 ///
 /// Example: maildirq demo
 #[derive(Clone, Debug, clap::Args)]
