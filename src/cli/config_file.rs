@@ -1,7 +1,8 @@
 //! Finding the configuration file, reading it, and becoming who may work on its Maildirs.
 
+use super::bystander::Bystander;
 use super::{Exit, complain};
-use crate::config::{Config, Reading};
+use crate::config::{Config, ConfigError, Reading};
 use crate::maildir::{OpenError, become_owner};
 use crate::wire;
 use std::env;
@@ -28,16 +29,31 @@ impl ConfigArg {
     /// # Errors
     /// It was told of; this is how to end.
     pub fn read(&self) -> Result<(PathBuf, Reading), Exit> {
-        let Some(path) = self.find() else {
+        let path = self.path()?;
+        let reading = read(&path)?;
+        Ok((path, reading))
+    }
+
+    /// As [`ConfigArg::read`], for whom it is enough to know where mail comes from and goes to.
+    ///
+    /// # Errors
+    /// It was told of; this is how to end.
+    pub fn read_as_bystander(&self) -> Result<Config, Exit> {
+        let path = self.path()?;
+        let bytes = std::fs::read(&path).map_err(|error| ConfigError::Read { path: path.clone(), error });
+        let reading = bytes.and_then(|bytes| Config::parse(&bytes, &path, &Bystander));
+        reading.map(|reading| reading.config).map_err(|error| told(&error))
+    }
+
+    fn path(&self) -> Result<PathBuf, Exit> {
+        self.find().ok_or_else(|| {
             let places: Vec<_> = usual_places().iter().map(|path| path.display().to_string()).collect();
             complain(format_args!(
                 "there is no configuration file\n  = looked for: {}\n  = try: -c FILE, or --maildir PATH --post URL where a command takes them",
                 places.join(", ")
             ));
-            return Err(Exit::NoInput);
-        };
-        let reading = read(&path)?;
-        Ok((path, reading))
+            Exit::NoInput
+        })
     }
 }
 
@@ -46,10 +62,12 @@ impl ConfigArg {
 /// # Errors
 /// It was told of; this is how to end.
 pub fn read(path: &Path) -> Result<Reading, Exit> {
-    Config::read(path).map_err(|error| {
-        complain(&error);
-        Exit::from(&error)
-    })
+    Config::read(path).map_err(|error| told(&error))
+}
+
+fn told(error: &ConfigError) -> Exit {
+    complain(error);
+    Exit::from(error)
 }
 
 fn set(variable: &str) -> Option<PathBuf> {

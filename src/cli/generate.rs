@@ -1,19 +1,18 @@
 //! `gen`: what others need to know of this program, made by itself.
 
-use super::{Cli, Exit, complain};
+use super::{Cli, Exit, complain, print};
 use crate::config::reference;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use std::fs;
-use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 
 /// Print configuration, schema, completions, manual pages
 ///
 /// All of it is made from what the program itself goes by, so it is never out of date.
 ///
-/// Example: maildirq gen completions bash > /etc/bash_completion.d/maildirq
+/// Example: maildirq gen config > maildirq.toml
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -64,14 +63,7 @@ pub fn run(args: &Args) -> Exit {
         What::Man { folder: Some(folder) } => return write_manual(folder),
         What::Docs => reference::markdown().into_bytes(),
     };
-    match stdout().write_all(&text).and_then(|()| stdout().flush()) {
-        // A reader that has gone away wants no more.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(format_args!("cannot write to standard output: {error}"));
-            Exit::Disk
-        }
-        _ => Exit::Ok,
-    }
+    print(&text).err().unwrap_or(Exit::Ok)
 }
 
 fn write_manual(folder: &Path) -> Exit {

@@ -1,12 +1,15 @@
 //! One verb, one file; here is what they share.
 
+mod bystander;
 mod config_file;
 mod deliver;
 mod demo;
 mod drain;
 mod exit;
 mod generate;
+mod mail;
 mod map;
+mod route;
 mod run;
 mod signals;
 mod watch;
@@ -18,7 +21,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{Write, stderr, stdout};
+use std::io::{self, Write, stderr, stdout};
 
 #[derive(Parser)]
 #[command(name = "maildirq", version, about = "a Maildir as a durable job queue", disable_help_subcommand = true)]
@@ -33,6 +36,7 @@ enum Verb {
     Drain(drain::Args),
     Deliver(deliver::Args),
     Demo(demo::Args),
+    Route(route::Args),
     #[command(name = "gen")]
     Generate(generate::Args),
 }
@@ -45,9 +49,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     let program = Cli::command();
     let map = map::map(&program);
     if arguments.len() < 2 {
-        // A reader that has gone away wants no more.
-        let _ = write!(stdout(), "{map}");
-        return Exit::Ok;
+        return print(map).err().unwrap_or(Exit::Ok);
     }
     let parsed = program.override_help(map).try_get_matches_from(arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
@@ -64,7 +66,22 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Drain(args) => drain::run(&args),
         Verb::Deliver(args) => deliver::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Route(args) => route::run(&args),
         Verb::Generate(args) => generate::run(&args),
+    }
+}
+
+/// Prints what was asked for, on standard output. A reader that has gone away wants no more.
+///
+/// # Errors
+/// It cannot be written; it was told of, and this is how to end.
+fn print(text: impl AsRef<[u8]>) -> Result<(), Exit> {
+    match stdout().write_all(text.as_ref()).and_then(|()| stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(format_args!("cannot write to standard output: {error}"));
+            Err(Exit::Disk)
+        }
+        _ => Ok(()),
     }
 }
 

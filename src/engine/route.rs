@@ -90,6 +90,13 @@ pub struct Route {
     pub way: Way,
 }
 
+impl Route {
+    /// The first of these routes that is for the message: the one that counts.
+    pub fn first_for<'a>(routes: &'a [Route], message: &Message) -> Option<&'a Route> {
+        routes.iter().find(|route| route.when.matches(message))
+    }
+}
+
 /// All destinations, and the routes to them; the first that matches counts.
 pub struct Routes {
     destinations: BTreeMap<Arc<str>, Arc<Destination>>,
@@ -138,7 +145,7 @@ impl Routes {
     }
 
     pub(super) fn find(&self, message: &Message) -> Found<'_> {
-        match self.routes.iter().find(|route| route.when.matches(message)) {
+        match Route::first_for(&self.routes, message) {
             Some(route) => match &route.way {
                 Way::To(name) => Found::To(route, &self.destinations[name]),
                 Way::Ignore => Found::Ignore(route),

@@ -24,6 +24,7 @@
 //! | `sweep` | stories whose message is gone |
 //! | `upkeep`, `care`, `wishes` | the regular work: watching, recovering, searching, sweeping |
 //! | `survey` | counting what waits, without changing anything |
+//! | `find` | finding one message by its id or name, without changing anything |
 //! | `sync` | the background fsync of changed directories |
 //! | `common` | what all Maildirs of a process share |
 //! | `queue` | all of them together: the role of a [`Queue`](crate::engine::Queue) |
@@ -37,6 +38,7 @@ mod claim;
 mod common;
 mod crash;
 mod deliver;
+mod find;
 mod hands;
 mod identity;
 mod layout;
@@ -63,6 +65,7 @@ mod writer;
 
 pub use common::Settings;
 pub use deliver::{Delivery, Refusal, deliver};
+pub use find::{Located, Whereabouts, find};
 pub use layout::{Keep, Layout, OpenError};
 pub use names::unique_name;
 pub use owner::become_owner;

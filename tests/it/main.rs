@@ -20,6 +20,7 @@ mod poison;
 mod race;
 mod requests;
 mod retries;
+mod route;
 mod servers;
 mod sizes;
 mod startup;

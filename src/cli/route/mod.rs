@@ -1,0 +1,109 @@
+//! `route`: where a message would go, and why. A dry run: nothing is sent, nothing is changed.
+
+mod expect;
+mod explain;
+mod subject;
+
+use super::config_file::ConfigArg;
+use super::{Exit, complain, print};
+use crate::config::Config;
+use crate::engine::text::printable;
+use expect::Expectations;
+use std::path::PathBuf;
+use subject::Subject;
+
+/// Explain where a message would go, and why
+///
+/// A dry run: nothing is sent. FILE is a message as it lies in a Maildir, - is standard input,
+/// ID the id of a message that waits or is dead (six characters of it are enough), or its
+/// file's name. Secrets of the configuration need not be there.
+///
+/// Several files are a line each, the name and the route, which is what --expect takes:
+///   maildirq route tests/*.eml > tests/routes.txt
+///   maildirq route tests/*.eml --expect tests/routes.txt
+///
+/// Exit code: 0 it has a route, or is as expected · 1 there is no route, or it differs · 65 not
+/// a message · 66 no such file or message · 78 configuration.
+///
+/// Example: maildirq route --to support+42@example.com mail.eml
+#[derive(Clone, Debug, clap::Args)]
+#[command(verbatim_doc_comment, override_usage = "maildirq route [-c FILE] [OPTIONS] FILE|ID|-...")]
+pub struct Args {
+    #[command(flatten)]
+    file: ConfigArg,
+    /// What is to be explained
+    #[arg(value_name = "FILE|ID|-", required = true)]
+    mail: Vec<String>,
+    /// As if it had come to this address [default: what the mail says, as its queue reads it]
+    #[arg(long, value_name = "ADDR")]
+    to: Option<String>,
+    /// As if this were the envelope's sender; <> is that of a bounce
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
+    from: Option<String>,
+    /// As if it had come into this queue [default: for an ID its own, else the first]
+    #[arg(long, value_name = "NAME")]
+    queue: Option<String>,
+    /// Compare with this file: lines of a name and a route or target, or "dead"
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+    /// Print one JSON object for each message
+    #[arg(long)]
+    json: bool,
+}
+
+/// Explains.
+pub fn run(args: &Args) -> Exit {
+    let explained = args.file.read_as_bystander().and_then(|config| {
+        let subjects = subject::all(args, &config)?;
+        Ok(match &args.expect {
+            Some(path) => compare(args, &config, &subjects, &Expectations::read(path)?),
+            None => tell(args, &config, &subjects),
+        })
+    });
+    match explained {
+        Ok((lines, exit)) => print(&(lines.join("\n") + "\n")).err().unwrap_or(exit),
+        Err(exit) => exit,
+    }
+}
+
+fn tell(args: &Args, config: &Config, subjects: &[Subject]) -> (Vec<String>, Exit) {
+    let has_way = |subject: &Subject| subject.route(&config.routes).is_some();
+    let exit = if subjects.iter().all(has_way) { Exit::Ok } else { Exit::No };
+    let lines = match subjects {
+        _ if args.json => subjects.iter().map(|subject| explain::json(subject, config).to_string()).collect(),
+        [only] => explain::lines(only, config),
+        several => {
+            let width = several.iter().map(|subject| subject.label.chars().count()).max().unwrap_or_default();
+            let way = |subject: &Subject| explain::way(subject.route(&config.routes)).to_owned();
+            several.iter().map(|subject| format!("{:<width$}  {}", subject.label, way(subject))).collect()
+        }
+    };
+    (lines, exit)
+}
+
+fn compare(args: &Args, config: &Config, subjects: &[Subject], expected: &Expectations) -> (Vec<String>, Exit) {
+    let mut lines = Vec::new();
+    let mut differs = false;
+    for subject in subjects {
+        let verdict = expected.verdict(subject, subject.route(&config.routes));
+        differs |= !verdict.is_met;
+        lines.push(if args.json {
+            let mut object = explain::json(subject, config);
+            object["as_expected"] = verdict.is_met.into();
+            object["expected"] = verdict.expected.into();
+            object.to_string()
+        } else {
+            verdict.line(subject)
+        });
+    }
+    for name in expected.left_over(subjects) {
+        differs = true;
+        let text = format!("{}  is expected, and was not given", printable(name.as_bytes()));
+        if args.json {
+            complain(text);
+        } else {
+            lines.push(format!("✗ {text}"));
+        }
+    }
+    (lines, if differs { Exit::No } else { Exit::Ok })
+}

@@ -1,0 +1,115 @@
+//! What is to be explained: messages from files, from standard input, or from a Maildir.
+
+use super::super::{Exit, complain, mail};
+use super::Args;
+use crate::config::{Config, Queue};
+use crate::engine::text::printable;
+use crate::engine::{Message, Route};
+use crate::maildir::{Located, Whereabouts, find};
+use crate::wire;
+use std::path::{Path, PathBuf};
+
+/// One message, and what it is called.
+pub struct Subject {
+    /// What it was given as.
+    pub given: PathBuf,
+    /// The name by which it is told of among others, and fit to be shown.
+    pub label: String,
+    /// The message.
+    pub message: Message,
+}
+
+impl Subject {
+    /// The route that it would take.
+    pub fn route<'a>(&self, routes: &'a [Route]) -> Option<&'a Route> {
+        Route::first_for(routes, &self.message)
+    }
+}
+
+/// All that were given.
+///
+/// # Errors
+/// One cannot be had; all such were told of, and this is how to end.
+pub fn all(args: &Args, config: &Config) -> Result<Vec<Subject>, Exit> {
+    if args.mail.iter().filter(|given| *given == mail::STDIN).count() > 1 {
+        complain("standard input can be read only once");
+        return Err(Exit::Usage);
+    }
+    let usual = mail::queue(config, args.queue.as_deref())?;
+    let mut subjects = Vec::new();
+    let mut failed = None;
+    for given in &args.mail {
+        let read = locate(given, args, config, usual).and_then(|(path, queue)| {
+            let body = mail::read(&path)?;
+            let message = mail::message(body, queue, args.from.as_deref(), args.to.as_deref());
+            Ok(Subject { given: given.into(), label: String::new(), message })
+        });
+        match read {
+            Ok(subject) => subjects.push(subject),
+            Err(exit) => failed = failed.or(Some(exit)),
+        }
+    }
+    label(&mut subjects);
+    failed.map_or(Ok(subjects), Err)
+}
+
+/// Files go by their names alone, where those are not the same.
+fn label(subjects: &mut [Subject]) {
+    let name = |subject: &Subject| subject.given.file_name().unwrap_or(subject.given.as_os_str()).to_owned();
+    let mut names: Vec<_> = subjects.iter().map(name).collect();
+    names.sort();
+    let are_unique = names.windows(2).all(|pair| pair[0] != pair[1]);
+    for subject in subjects {
+        let label = if are_unique { name(subject) } else { subject.given.clone().into() };
+        subject.label = printable(label.as_encoded_bytes());
+    }
+}
+
+/// The file that is meant, and the queue whose rules it is read by.
+fn locate<'a>(given: &str, args: &Args, config: &'a Config, usual: &'a Queue) -> Result<(PathBuf, &'a Queue), Exit> {
+    let path = Path::new(given);
+    if given == mail::STDIN || path.exists() || given.contains('/') {
+        return Ok((path.to_owned(), usual));
+    }
+    let places = wire::places(config).map_err(|error| told(&error))?;
+    let is_asked = |queue: &str| args.queue.as_deref().is_none_or(|name| name == queue);
+    let mut found = Vec::new();
+    let mut searched = Vec::new();
+    for (place, options) in places.iter().filter(|(_, options)| is_asked(&options.queue)) {
+        searched.push(place.path.display().to_string());
+        for located in find(&place.path, given).map_err(|error| told(&error))? {
+            found.push((located, &*options.queue));
+        }
+    }
+    match &found[..] {
+        [(located, queue)] => Ok((located.path.clone(), mail::queue(config, Some(queue))?)),
+        [] => {
+            complain(format_args!(
+                "there is no file and no message `{}`\n  = searched: new, cur and dead of {}\n  = try: a path, at least 6 characters of an id, or the name of a message's file",
+                printable(given.as_bytes()),
+                searched.join(", ")
+            ));
+            Err(Exit::NoInput)
+        }
+        several => {
+            let lines: String = several.iter().map(|(located, queue)| candidate(located, queue)).collect();
+            complain(format_args!("`{}` may be any of these:{lines}", printable(given.as_bytes())));
+            Err(Exit::Usage)
+        }
+    }
+}
+
+fn told(error: &crate::maildir::OpenError) -> Exit {
+    complain(error);
+    Exit::from(error)
+}
+
+fn candidate(located: &Located, queue: &str) -> String {
+    let id = located.id.map_or_else(|| "without an id".into(), |id| id.to_string());
+    let state = match located.whereabouts {
+        Whereabouts::Waiting => "new",
+        Whereabouts::Opened => "opened",
+        Whereabouts::Dead => "dead",
+    };
+    format!("\n  {id}  {queue}  {state:<6}  {}", printable(located.path.as_os_str().as_encoded_bytes()))
+}
