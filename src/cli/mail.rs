@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, stdin};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -55,6 +55,44 @@ fn open(path: &Path) -> io::Result<Body> {
     let head = Bytes::from(head);
     let length = status.len();
     Ok(if length > head.len() as u64 { Body::File { head, file: Arc::new(file), length } } else { Body::Whole(head) })
+}
+
+/// All bytes of a message.
+///
+/// # Errors
+/// Its file cannot be read any more.
+pub fn bytes(body: &Body) -> io::Result<Bytes> {
+    match body {
+        Body::Whole(bytes) => Ok(bytes.clone()),
+        Body::File { file, length, .. } => {
+            let mut bytes = vec![0; usize::try_from(*length).map_err(io::Error::other)?];
+            file.read_exact_at(&mut bytes, 0)?;
+            Ok(bytes.into())
+        }
+    }
+}
+
+/// The message without these fields of its header.
+pub fn without_fields(mail: &[u8], names: &[&str]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(mail.len());
+    let mut rest = mail;
+    let mut is_dropped = false;
+    for line in mail.split_inclusive(|&byte| byte == b'\n') {
+        if line.trim_ascii_end().is_empty() {
+            break;
+        }
+        rest = &rest[line.len()..];
+        // A folded line belongs to the one above it.
+        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default().trim_ascii_end();
+            is_dropped = names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()));
+        }
+        if !is_dropped {
+            kept.extend_from_slice(line);
+        }
+    }
+    kept.extend_from_slice(rest);
+    kept
 }
 
 /// Its name, fit to be shown.
@@ -144,6 +182,7 @@ mod tests {
         let body = read(&path).unwrap();
         assert!(matches!(&body, Body::File { head, .. } if head.len() == HEADER_LIMIT));
         assert_eq!(body.len(), fs::metadata(&path).unwrap().len());
+        assert_eq!(bytes(&body).unwrap(), fs::read(&path).unwrap());
     }
 
     #[test]
@@ -158,6 +197,19 @@ mod tests {
         assert!(read(&path).is_ok());
         assert_eq!(read(folder.path()).err(), Some(Exit::NoInput));
         assert_eq!(read(&folder.path().join("none")).err(), Some(Exit::NoInput));
+    }
+
+    #[test]
+    fn fields_can_be_left_out_and_all_else_stays() {
+        let mail = b"Return-Path: <a@x>\nDELIVERED-TO :\n b@x\n\tc\nSubject: Delivered-To\n d\n\nDelivered-To: body\n";
+        for (names, expected) in [
+            (&[][..], &mail[..]),
+            (&["Delivered-To"], b"Return-Path: <a@x>\nSubject: Delivered-To\n d\n\nDelivered-To: body\n"),
+            (&["return-path", "Delivered-To", "Subject"], b"\nDelivered-To: body\n"),
+        ] {
+            assert_eq!(without_fields(mail, names), expected, "{names:?}");
+        }
+        assert_eq!(without_fields(b"Subject: x", &["Subject"]), b"");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod mail;
 mod map;
 mod route;
 mod run;
+mod send;
 mod signals;
 mod watch;
 
@@ -37,6 +38,7 @@ enum Verb {
     Deliver(deliver::Args),
     Demo(demo::Args),
     Route(route::Args),
+    Send(send::Args),
     #[command(name = "gen")]
     Generate(generate::Args),
 }
@@ -67,6 +69,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Deliver(args) => deliver::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Route(args) => route::run(&args),
+        Verb::Send(args) => send::run(&args),
         Verb::Generate(args) => generate::run(&args),
     }
 }

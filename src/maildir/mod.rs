@@ -25,6 +25,7 @@
 //! | `upkeep`, `care`, `wishes` | the regular work: watching, recovering, searching, sweeping |
 //! | `survey` | counting what waits, without changing anything |
 //! | `find` | finding one message by its id or name, without changing anything |
+//! | `trail` | following one message on its way, without changing anything |
 //! | `sync` | the background fsync of changed directories |
 //! | `common` | what all Maildirs of a process share |
 //! | `queue` | all of them together: the role of a [`Queue`](crate::engine::Queue) |
@@ -58,6 +59,7 @@ mod story;
 mod survey;
 mod sweep;
 mod sync;
+mod trail;
 mod upkeep;
 mod watch;
 mod wishes;
@@ -73,3 +75,4 @@ pub use places::{Maildirs, Place, find_places};
 pub use queue::MaildirQueue;
 pub use served::{Maildir, Options};
 pub use survey::{Waiting, survey};
+pub use trail::{Failure, Stage, Trail};

@@ -29,7 +29,7 @@ fn without_arguments_there_is_a_map_on_one_screen() {
     let map = said(&[]);
     assert!(map.lines().count() <= 24 && map.lines().all(|line| line.chars().count() <= 80), "{map}");
     assert_eq!(map, said(&["--help"]));
-    for verb in ["watch", "drain", "deliver", "demo", "gen"] {
+    for verb in ["watch", "drain", "deliver", "route", "send", "demo", "gen"] {
         assert!(map.contains(&format!("  {verb} ")), "{verb} is not in\n{map}");
     }
     let wrong = run(&["wacht"]);

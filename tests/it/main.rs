@@ -21,6 +21,7 @@ mod race;
 mod requests;
 mod retries;
 mod route;
+mod send;
 mod servers;
 mod sizes;
 mod startup;
