@@ -182,6 +182,7 @@ fn what_cannot_be_sent_is_told_by_the_exit_code() {
         (&["--sample", "smoke"], 64, "attachment"),
         (&["--to", "a\nb"], 64, "control characters"),
         (&["--queue", "support", "--direct", "http://x/"], 64, "cannot be used with"),
+        (&["--direct", "http://x/", "--to", "a@b", "/nowhere/mail.eml"], 64, "posted as it is"),
         (&["--target", "nobody"], 78, "MAILDIRQ_TEST_KEY"),
     ] {
         let (found, said, talk) = bench.send(arguments);

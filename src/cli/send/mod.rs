@@ -84,6 +84,12 @@ fn mail_of(args: &Args, recipient: Option<&str>) -> Result<(Body, Option<String>
 }
 
 fn straight(args: &Args) -> Result<Exit, Exit> {
+    if args.mail.is_some() && (args.to.is_some() || args.from.is_some()) {
+        complain(
+            "--to and --from change nothing here: FILE is posted as it is\n  = try: without them, or by way of a queue",
+        );
+        return Err(Exit::Usage);
+    }
     let (body, from) = mail_of(args, args.to.as_deref())?;
     // The queue is one that is not: nothing of it is used.
     let nowhere: Address = "http://localhost/".parse().expect("it is one");
