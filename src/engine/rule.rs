@@ -90,10 +90,15 @@ impl When {
 
     /// Looks at each condition.
     pub fn explain(&self, message: &Message) -> Vec<Finding> {
-        let explain = |condition: &Condition| Finding {
-            condition: condition.to_string(),
-            holds: condition.holds(message),
-            found: condition.fact.of(message).first().map(|value| super::text::printable(value)),
+        let explain = |condition: &Condition| {
+            let values = condition.fact.of(message);
+            // Of several fields of one name, the one that made the condition hold.
+            let found = values.iter().find(|value| condition.is_met_by(value)).or(values.first());
+            Finding {
+                condition: condition.to_string(),
+                holds: condition.holds(message),
+                found: found.map(|value| super::text::printable(value)),
+            }
         };
         self.0.iter().map(explain).collect()
     }
@@ -103,10 +108,12 @@ impl Condition {
     fn holds(&self, message: &Message) -> bool {
         match &self.test {
             Test::Size(bound) => bound.admits(message.body.len()),
-            Test::Text(patterns) => {
-                self.fact.of(message).iter().any(|value| patterns.iter().any(|pattern| pattern.matches(value)))
-            }
+            Test::Text(_) => self.fact.of(message).iter().any(|value| self.is_met_by(value)),
         }
+    }
+
+    fn is_met_by(&self, value: &[u8]) -> bool {
+        matches!(&self.test, Test::Text(patterns) if patterns.iter().any(|pattern| pattern.matches(value)))
     }
 }
 
@@ -276,5 +283,8 @@ mod tests {
         assert_eq!(detail.found.as_deref(), Some("42"));
         assert_eq!((header.condition.as_str(), header.holds), ("header.X-Absent = [\"a\", \"b\"]", false));
         assert_eq!(header.found, None);
+        let spam = |pattern| When::all(vec![text(Fact::Header("X-Spam-Flag".into()), &[pattern])]).explain(&message());
+        assert_eq!(spam("yes")[0].found.as_deref(), Some("YES"), "the second field made it hold");
+        assert_eq!(spam("maybe")[0].found.as_deref(), Some("NO"));
     }
 }
