@@ -47,8 +47,7 @@ impl Envelope {
     pub fn read(header: Header<'_>, rules: &EnvelopeRules) -> Self {
         let mut from = None;
         let mut recipients = [const { None::<String> }; RECIPIENT.len()];
-        let own = header.fields().take_while(|(name, _)| !name.eq_ignore_ascii_case(b"Received"));
-        for (name, value) in own {
+        for (name, value) in header.of_delivery() {
             let named = |field: &str| name.eq_ignore_ascii_case(field.as_bytes());
             if named("Return-Path") {
                 from = from.or_else(|| address(value));

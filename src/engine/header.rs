@@ -42,6 +42,12 @@ impl<'a> Header<'a> {
         })
     }
 
+    /// The fields that the last delivery has put on top: those above the first `Received`. What stands
+    /// below was there before, and anybody can have written it.
+    pub fn of_delivery(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.fields().take_while(|(name, _)| !name.eq_ignore_ascii_case(b"Received"))
+    }
+
     /// The value of the first field called `name` (in any case), trimmed.
     pub fn get(self, name: &str) -> Option<&'a [u8]> {
         self.fields()

@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 /// What is known of a message beside its bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
-    /// The envelope sender, for a `Return-Path` field where there is none. May be empty.
+    /// The envelope sender, for a `Return-Path` field where there is none above the first
+    /// `Received`. May be empty.
     pub sender: Option<String>,
-    /// The envelope recipient, for a `Delivered-To` field where there is none.
+    /// The envelope recipient, for a `Delivered-To` field where there is none above the first
+    /// `Received`.
     pub recipient: Option<String>,
     /// The largest message to take, in bytes.
     pub max_size: Option<u64>,
@@ -112,7 +114,8 @@ fn write(
     };
     let header = Header::of(&head);
     let mut start = head[..mbox_line].to_vec();
-    for (name, value) in trace.iter().filter(|(name, _)| header.get(name).is_none()) {
+    let is_there = |wanted: &str| header.of_delivery().any(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
+    for (name, value) in trace.iter().filter(|(name, _)| !is_there(name)) {
         start.extend_from_slice(format!("{name}: {value}\n").as_bytes());
     }
     start.extend_from_slice(&head[mbox_line..]);

@@ -93,6 +93,16 @@ fn an_envelope_that_the_mail_has_already_stays_as_it_is() {
     assert_eq!(delivered(&maildir), mail);
 }
 
+/// Forwarded mail brings the envelope of its way to whoever forwarded it.
+#[test]
+fn an_envelope_below_a_received_is_that_of_another_delivery() {
+    let maildir = Maildir::in_memory();
+    let mail = b"Received: by mx\nReturn-Path: <first@x.org>\nDelivered-To: first@x.org\nSubject: forwarded\n\n.\n";
+    Mda::into(maildir.path()).args(["-f", "a@x.org", "-r", "b@x.org"]).deliver(mail).is_yes();
+    let own = b"Return-Path: <a@x.org>\nDelivered-To: b@x.org\n";
+    assert_eq!(delivered(&maildir), [&own[..], &mail[..]].concat());
+}
+
 #[test]
 fn an_envelope_in_the_body_is_none() {
     let maildir = Maildir::in_memory();

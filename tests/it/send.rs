@@ -27,8 +27,8 @@ impl Bench {
     fn new(app: &App) -> Bench {
         let maildir = Maildir::new();
         let toml = format!(
-            "[queue.support]\nmaildir = {:?}\n[[route]]\nwhen = {{ to = \"nobody@*\" }}\ntarget = \"ignore\"\n[[route]]\ntarget = \"app\"\n[target.app]\nurl = {:?}\nheaders = {{ Key = {{ env = \"MAILDIRQ_TEST_KEY\" }} }}\n",
-            maildir.path(),
+            "[queue.support]\nmaildir = \"{}\"\n[[route]]\nwhen = {{ to = \"nobody@*\" }}\ntarget = \"ignore\"\n[[route]]\ntarget = \"app\"\n[target.app]\nurl = {:?}\nheaders = {{ Key = {{ env = \"MAILDIRQ_TEST_KEY\" }} }}\n",
+            maildir.path().display(),
             app.url()
         );
         let config = NamedTempFile::new().unwrap();
