@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 use tokio::runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
+use std::future::pending;
 
 /// The exit code of a bug: `EX_SOFTWARE` of sysexits(3).
 pub const BUG: i32 = 70;
@@ -37,6 +38,7 @@ pub struct Service {
     lanes: usize,
     plan: Plan,
     built: Mutex<Built>,
+    reloaded: Notify,
 }
 
 /// What is there now, to be used again by the next configuration as far as it is the same there.
@@ -92,7 +94,7 @@ impl Service {
         let engine = Arc::new(Engine::new(queue_of_engine, routes, plan.until, stop, Conditions::default()));
         let Prepared { destinations, unusable, first_started, .. } = prepared;
         let built = Mutex::new(Built { config: Some(config), destinations, unusable });
-        Ok((Service { engine, queue, lanes, plan, built }, first_started))
+        Ok((Service { engine, queue, lanes, plan, built, reloaded: Notify::new() }, first_started))
     }
 
     /// Goes on with another configuration, wholly or not at all. What is the same in both is kept as
@@ -107,6 +109,7 @@ impl Service {
         let Prepared { maildirs, destinations, unusable, .. } = prepared;
         self.engine.reroute(routes, || self.queue.serve(maildirs));
         *built = Built { config: Some(config), destinations, unusable };
+        self.reloaded.notify_one();
         Ok(())
     }
 
@@ -122,14 +125,31 @@ impl Service {
             let config = self.built.lock().unwrap_or_else(PoisonError::into_inner).config.clone();
             let globs = config.iter().flat_map(|config| &config.queues).filter(|queue| queue.has_globs());
             let pace = globs.map(|queue| queue.rescan).min().filter(|_| self.plan.until == Until::Stopped);
-            // Without a glob a reload may still bring one.
-            sleep(pace.unwrap_or(Duration::from_hours(1))).await;
-            if let (Some(_), Some(config)) = (pace, config)
-                && let Err(error) = self.reload(config)
-            {
-                tracing::warn!(event = "maildirs_not_found", reason = format!("{error:#}"));
+            let is_time = async {
+                match pace {
+                    Some(pace) => sleep(pace).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = is_time => {
+                    if let Some(Err(error)) = config.map(|config| self.look_again(config)) {
+                        tracing::warn!(event = "maildirs_not_found", reason = format!("{error:#}"));
+                    }
+                }
+                // The pace may be another one now.
+                () = self.reloaded.notified() => {}
             }
         }
+    }
+
+    /// As a reload of the same configuration, where that would change anything.
+    fn look_again(&self, config: Config) -> anyhow::Result<()> {
+        let places = places(&config)?;
+        let is_served = |(place, options): &(Place, Options)| self.queue.find(&place.path, options).is_some();
+        // One that could not be opened may be opened now.
+        let is_same = places.len() == self.queue.len() && places.iter().all(is_served);
+        if is_same { Ok(()) } else { self.reload(config) }
     }
 
     /// Runs the engine's hands on threads of their own until the end, and oversees them here.

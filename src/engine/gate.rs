@@ -118,6 +118,7 @@ enum Breaker {
 pub struct Gate {
     limit: usize,
     in_flight: usize,
+    is_retired: bool,
     pace: Option<Pace>,
     breaker: Breaker,
     policy: BreakerPolicy,
@@ -130,6 +131,7 @@ impl Gate {
         Gate {
             limit: limit.max(1),
             in_flight: 0,
+            is_retired: false,
             pace: rate.map(|rate| Pace { rate, ideal: None }),
             breaker: Breaker::Closed { failures: 0 },
             policy,
@@ -167,9 +169,17 @@ impl Gate {
         Some(pass)
     }
 
-    /// Takes a pass back: there is room for another attempt.
-    pub fn leave(&mut self, _: Pass) {
+    /// Takes a pass back: there is room for another attempt. Returns whether the gate is
+    /// [retired](Gate::retire).
+    pub fn leave(&mut self, _: Pass) -> bool {
         self.in_flight -= 1;
+        self.is_retired
+    }
+
+    /// Nobody will ask for a pass any more. Returns how many attempts are still on their way.
+    pub fn retire(&mut self) -> usize {
+        self.is_retired = true;
+        self.in_flight
     }
 
     /// Learns what an attempt said of the target. Returns whether the target's
@@ -374,6 +384,16 @@ mod tests {
         bench.now += Duration::from_secs(5);
         bench.leave(late, Sign::Failed);
         assert_eq!(bench.gate.opens_at(), probe_at);
+    }
+
+    #[test]
+    fn a_retired_gate_tells_of_each_attempt_that_ends() {
+        let mut bench = Bench::new(4);
+        let pass = bench.gate.admit(bench.now).unwrap();
+        assert!(!bench.gate.leave(pass));
+        let passes = [bench.gate.admit(bench.now).unwrap(), bench.gate.admit(bench.now).unwrap()];
+        assert_eq!(bench.gate.retire(), 2);
+        assert!(passes.into_iter().all(|pass| bench.gate.leave(pass)));
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub struct Engine {
     /// How many hands there are to be: as many as all targets take at a time, so that no target can
     /// keep another one's waiting.
     hands: watch::Sender<usize>,
+    /// How many hands are still at targets that are no more.
+    strays: AtomicUsize,
     until: Until,
     stop: Stop,
     conditions: Conditions,
@@ -113,6 +115,7 @@ impl Engine {
         Engine {
             queue,
             hands: watch::Sender::new(routes.limit()),
+            strays: AtomicUsize::new(0),
             routes: RwLock::new(Arc::new(routes)),
             until,
             stop,
@@ -165,15 +168,21 @@ impl Engine {
     /// was going; what waits for a target to take mail again is routed anew. `change` is called at a
     /// moment at which no message is between its claim and its route.
     pub fn reroute(&self, routes: Routes, change: impl FnOnce()) {
-        let limit = routes.limit();
         let mut current = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let is_kept = |target: &Arc<Destination>| routes.destinations().any(|kept| Arc::ptr_eq(kept, target));
+        let strays = current.destinations().filter(|target| !is_kept(target)).map(|target| target.gate().retire()).sum();
+        self.strays.fetch_add(strays, Ordering::AcqRel);
         *current = Arc::new(routes);
         change();
         drop(current);
         self.queue.release_parked();
-        self.hands.send_replace(limit);
+        self.count_hands();
         self.queue.bell().ring_all();
         self.queue.bell().set_timer();
+    }
+
+    fn count_hands(&self) {
+        self.hands.send_replace(self.routes().limit() + self.strays.load(Ordering::Acquire));
     }
 
     /// The routes as they are now.
@@ -390,7 +399,11 @@ impl Engine {
             self.learn(&destination, &pass, Sign::Nothing);
             self.settle(&message, lease, Settlement::Release).await;
         }
-        destination.gate().leave(pass);
+        let is_retired = destination.gate().leave(pass);
+        if is_retired {
+            self.strays.fetch_sub(1, Ordering::AcqRel);
+            self.count_hands();
+        }
     }
 
     /// What becomes of a message after an attempt.

@@ -52,6 +52,12 @@ impl MaildirQueue {
         self.common.served().at(path).filter(|maildir| maildir.options == *options).cloned()
     }
 
+    /// How many Maildirs are served.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        self.common.served().all().count()
+    }
+
     /// Serves these Maildirs from now on, and no others. What is in hand of others is worked on to
     /// its end.
     pub fn serve(&self, maildirs: Vec<Arc<Maildir>>) {
