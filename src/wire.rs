@@ -265,20 +265,31 @@ fn lanes(hands: usize) -> usize {
     hands.clamp(1, cores)
 }
 
+/// What is open beside: watchers, lanes, and something to spare.
+const FILES_BESIDE: u64 = 60;
+/// A Maildir: its folders, and what it has in hand.
+const FILES_EACH_MAILDIR: u64 = 4;
+/// A message in hand: its file, its connection or its pipes, and one more while either is made.
+const FILES_EACH_HAND: u64 = 3;
+
+/// How many messages can be in hand at a time where so many files may be open; None is no limit.
+pub fn hands_within(files: Option<u64>, maildirs: usize) -> usize {
+    let taken = FILES_BESIDE + FILES_EACH_MAILDIR * maildirs as u64;
+    let room = files.map_or(u64::MAX, |files| files.saturating_sub(taken) / FILES_EACH_HAND);
+    usize::try_from(room).unwrap_or(usize::MAX)
+}
+
+/// How many files must be allowed to be open for so many messages in hand.
+pub fn files_for(hands: usize, maildirs: usize) -> u64 {
+    FILES_BESIDE + FILES_EACH_MAILDIR * maildirs as u64 + FILES_EACH_HAND * hands as u64
+}
+
 /// Asks for as many open files as the system allows, and gives targets no more at a time than fit.
 pub fn fit_into_open_files(config: &mut Config, maildirs: usize) {
-    /// What is open beside: watchers, lanes, and something to spare.
-    const BESIDE: u64 = 60;
-    /// A Maildir: its folders, and what it has in hand.
-    const EACH_MAILDIR: u64 = 4;
-    /// A message in hand: its file, its connection or its pipes, and one more while either is made.
-    const EACH_HAND: u64 = 3;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let allowed = if raised.is_ok() { maximum } else { current };
-    let taken = BESIDE + EACH_MAILDIR * maildirs as u64;
-    let room = allowed.map_or(u64::MAX, |files| files.saturating_sub(taken) / EACH_HAND);
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let room = hands_within(allowed, maildirs);
     let asked: usize = config.targets.iter().map(|target| target.concurrency).sum();
     if asked <= room {
         return;

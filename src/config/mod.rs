@@ -48,6 +48,7 @@ pub use crate::maildir::Maildirs;
 pub use crate::target::Address;
 pub use read::Reading;
 pub use remark::{Remark, Severity};
+pub use secrets::PLAIN_SECRET;
 pub use units::{parse_duration, parse_size};
 pub use world::{Process, SecretFile, World};
 

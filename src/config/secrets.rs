@@ -56,10 +56,13 @@ pub(super) fn resolve_secret(item: &Item<'_>) -> Option<String> {
     Some(resolved.text)
 }
 
+/// What is said of a secret that the file itself holds.
+pub const PLAIN_SECRET: &str = "a secret in the file itself";
+
 /// Notes that whoever reads the file knows the secret.
 pub(super) fn warn_of_plain_text(item: &Item<'_>) {
     let help = "{ credential = \"NAME\" }, { file = \"/PATH\" } or { env = \"NAME\" } keep it out";
-    item.walk.note(Note::warning("a secret in the file itself").at(item.span.clone()).help(help));
+    item.walk.note(Note::warning(PLAIN_SECRET).at(item.span.clone()).help(help));
 }
 
 fn checked(item: &Item<'_>, text: String) -> Option<String> {

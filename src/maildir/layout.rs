@@ -211,7 +211,7 @@ impl Layout {
 }
 
 /// Mail is moved between these folders by rename, in one step.
-fn check_one_file_system(root: &OwnedFd, path: &Path) -> Result<(), OpenError> {
+pub(super) fn check_one_file_system(root: &OwnedFd, path: &Path) -> Result<(), OpenError> {
     let device = stat(root, "new").map_err(OpenError::io(path, "new"))?.st_dev;
     for folder in [&format!("{DEAD}/new"), &format!("{DONE}/new"), STORY, HANDS] {
         match stat(root, folder) {

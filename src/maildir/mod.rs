@@ -26,6 +26,7 @@
 //! | `survey` | counting what waits, without changing anything |
 //! | `find` | finding one message by its id or name, without changing anything |
 //! | `trail` | following one message on its way, without changing anything |
+//! | `inspect` | looking for what would go wrong, without changing anything |
 //! | `sync` | the background fsync of changed directories |
 //! | `common` | what all Maildirs of a process share |
 //! | `queue` | all of them together: the role of a [`Queue`](crate::engine::Queue) |
@@ -42,6 +43,7 @@ mod deliver;
 mod find;
 mod hands;
 mod identity;
+mod inspect;
 mod layout;
 mod lease;
 mod leftovers;
@@ -68,6 +70,7 @@ mod writer;
 pub use common::Settings;
 pub use deliver::{Delivery, Refusal, deliver};
 pub use find::{Located, Whereabouts, find};
+pub use inspect::{inspect, signs_of_a_client};
 pub use layout::{Keep, Layout, OpenError};
 pub use names::unique_name;
 pub use owner::become_owner;
@@ -76,3 +79,4 @@ pub use queue::MaildirQueue;
 pub use served::{Maildir, Options};
 pub use survey::{Waiting, survey};
 pub use trail::{Failure, Stage, Trail};
+pub use watch::WATCHES_OF_ONE;

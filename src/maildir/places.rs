@@ -67,7 +67,8 @@ impl Maildirs {
         }
     }
 
-    fn found(&self) -> Vec<PathBuf> {
+    /// What is there now of those that match; nothing for one that is named.
+    pub fn found(&self) -> Vec<PathBuf> {
         let Maildirs::Matching(pattern) = self else { return Vec::new() };
         // What cannot be looked into has no Maildir for us.
         let paths = glob(pattern).into_iter().flatten().filter_map(Result::ok);

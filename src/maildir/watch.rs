@@ -23,6 +23,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
+/// How many folders of a Maildir are watched.
+pub const WATCHES_OF_ONE: u64 = 5;
+
 /// The watchers of all Maildirs.
 pub(super) struct Watch {
     arrivals: RecommendedWatcher,

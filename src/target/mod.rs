@@ -1,6 +1,7 @@
 //! Where messages go. Each kind of target is one file, with its configuration, its code and its
-//! tests; `address`, `body` and `headers` belong to `url`, `environment`, `job`, `last_lines`,
-//! `orphans` and `stdin` to `command`, and `answer` to both.
+//! tests; `address`, `body` and `headers` belong to `url`, and `probe` finds out whether one can be
+//! reached; `environment`, `job`, `last_lines`, `orphans` and `stdin` belong to `command`, and `answer`
+//! to both.
 
 mod address;
 mod answer;
@@ -11,6 +12,7 @@ mod headers;
 mod job;
 mod last_lines;
 mod orphans;
+mod probe;
 mod stdin;
 mod url;
 
@@ -18,4 +20,5 @@ pub use address::{Address, UrlError};
 pub use answer::{EXIT_TABLE, Meaning, Overrides, TABLE, exit_meaning, meaning};
 pub use command::{CommandConfig, CommandTarget};
 pub use headers::{Auth, is_own_header};
+pub use probe::{Probe, Tls, probe};
 pub use url::{UrlConfig, UrlTarget};

@@ -174,7 +174,8 @@ impl Target for UrlTarget {
     }
 }
 
-fn tls_config() -> anyhow::Result<rustls::ClientConfig> {
+/// The authorities that servers are verified by: those of the system.
+pub(super) fn authorities() -> anyhow::Result<rustls::RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = rustls::RootCertStore::empty();
     let (usable, _) = roots.add_parsable_certificates(found.certs);
@@ -184,6 +185,12 @@ fn tls_config() -> anyhow::Result<rustls::ClientConfig> {
         "there are no CA certificates to verify the server by {}\n  = try: install the package ca-certificates, or point SSL_CERT_FILE at a bundle",
         errors.join("; ")
     );
+    Ok(roots)
+}
+
+/// How TLS is spoken.
+pub(super) fn tls_config() -> anyhow::Result<rustls::ClientConfig> {
+    let roots = authorities()?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
