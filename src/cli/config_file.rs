@@ -24,12 +24,27 @@ impl ConfigArg {
         named.or_else(|| usual_places().into_iter().find(|path| path.exists()))
     }
 
+    /// The file that is meant.
+    ///
+    /// # Errors
+    /// There is none, which was told of; this is how to end.
+    pub fn locate(&self) -> Result<PathBuf, Exit> {
+        self.find().ok_or_else(|| {
+            let places: Vec<_> = usual_places().iter().map(|path| path.display().to_string()).collect();
+            complain(format_args!(
+                "there is no configuration file\n  = looked for: {}\n  = try: -c FILE, or --maildir PATH --post URL where a command takes them",
+                places.join(", ")
+            ));
+            Exit::NoInput
+        })
+    }
+
     /// Reads the file that is meant.
     ///
     /// # Errors
     /// It was told of; this is how to end.
     pub fn read(&self) -> Result<(PathBuf, Reading), Exit> {
-        let path = self.path()?;
+        let path = self.locate()?;
         let reading = read(&path)?;
         Ok((path, reading))
     }
@@ -39,21 +54,10 @@ impl ConfigArg {
     /// # Errors
     /// It was told of; this is how to end.
     pub fn read_as_bystander(&self) -> Result<Config, Exit> {
-        let path = self.path()?;
+        let path = self.locate()?;
         let bytes = std::fs::read(&path).map_err(|error| ConfigError::Read { path: path.clone(), error });
         let reading = bytes.and_then(|bytes| Config::parse(&bytes, &path, &Bystander));
         reading.map(|reading| reading.config).map_err(|error| told(&error))
-    }
-
-    fn path(&self) -> Result<PathBuf, Exit> {
-        self.find().ok_or_else(|| {
-            let places: Vec<_> = usual_places().iter().map(|path| path.display().to_string()).collect();
-            complain(format_args!(
-                "there is no configuration file\n  = looked for: {}\n  = try: -c FILE, or --maildir PATH --post URL where a command takes them",
-                places.join(", ")
-            ));
-            Exit::NoInput
-        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! One verb, one file; here is what they share.
 
 mod bystander;
+mod check;
 mod config_file;
 mod deliver;
 mod demo;
@@ -36,6 +37,7 @@ enum Verb {
     Watch(watch::Args),
     Drain(drain::Args),
     Deliver(deliver::Args),
+    Check(check::Args),
     Demo(demo::Args),
     Route(route::Args),
     Send(send::Args),
@@ -67,6 +69,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Watch(args) => watch::run(&args),
         Verb::Drain(args) => drain::run(&args),
         Verb::Deliver(args) => deliver::run(&args),
+        Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Route(args) => route::run(&args),
         Verb::Send(args) => send::run(&args),
