@@ -4,6 +4,7 @@
 mod answers;
 mod arrival;
 mod calls;
+mod check;
 mod config;
 mod conformance;
 mod connections;

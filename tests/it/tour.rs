@@ -43,7 +43,7 @@ fn the_samples_go_through_byte_for_byte() {
 
 #[test]
 fn every_verb_has_help_with_an_example() {
-    for verb in ["watch", "drain", "deliver", "route", "send", "demo", "gen"] {
+    for verb in ["watch", "drain", "deliver", "check", "route", "send", "demo", "gen"] {
         let (code, said) = run(&[verb, "--help"]);
         assert_eq!(code, 0, "{verb}");
         assert!(said.contains(&format!("maildirq {verb}")) && said.contains("Example: "), "{verb}:\n{said}");

@@ -61,6 +61,12 @@ impl Launch {
         self
     }
 
+    /// For a verb that logs nothing.
+    pub fn without_log(mut self) -> Launch {
+        self.log = "";
+        self
+    }
+
     /// Readable by its owner alone, since a configuration may hold secrets.
     pub fn config(self, toml: &str) -> Launch {
         let path = self.home.path().join("maildirq.toml");
@@ -111,7 +117,10 @@ impl Launch {
 
     fn command(&self) -> Command {
         let mut command = self.program();
-        command.args(&self.args).args(["--log", self.log]);
+        command.args(&self.args);
+        if !self.log.is_empty() {
+            command.args(["--log", self.log]);
+        }
         command.env_remove("RUST_LOG").envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0);

@@ -48,26 +48,30 @@ impl Authority {
 
     /// For the server at 127.0.0.1, good until 2049.
     pub fn certificate(&self) -> Certificate {
-        self.certify("IP:127.0.0.1", 2049)
+        self.certify("IP:127.0.0.1", &until(2049))
+    }
+
+    /// For the server at 127.0.0.1, and not for long.
+    pub fn certificate_for_days(&self, days: u32) -> Certificate {
+        self.certify("IP:127.0.0.1", &format!("-days {days}"))
     }
 
     /// For the server at 127.0.0.1, a few years too late.
     pub fn expired_certificate(&self) -> Certificate {
-        self.certify("IP:127.0.0.1", 2021)
+        self.certify("IP:127.0.0.1", &until(2021))
     }
 
     /// For another server than the one at 127.0.0.1.
     pub fn certificate_of_another(&self) -> Certificate {
-        self.certify("DNS:other.example.org", 2049)
+        self.certify("DNS:other.example.org", &until(2049))
     }
 
-    /// `host` is a subjectAltName, `until` the year that is not any more covered.
-    fn certify(&self, host: &str, until: u16) -> Certificate {
+    /// `host` is a subjectAltName, `span` what openssl is told of when the certificate is good.
+    fn certify(&self, host: &str, span: &str) -> Certificate {
         self.openssl(
             &format!("req -new -subj /CN=server -addext subjectAltName={host} -keyout server.key -out server.csr"),
             NEW_KEY,
         );
-        let span = format!("-startdate 20200101000000Z -enddate {until}0101000000Z");
         self.openssl(
             &format!("ca -batch -notext -config settings -cert ca.pem -keyfile ca.key {span}"),
             &["-in", "server.csr", "-out", "server.pem"],
@@ -85,6 +89,11 @@ impl Authority {
     fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
+}
+
+/// From long ago to the year that is not any more covered.
+fn until(year: u16) -> String {
+    format!("-startdate 20200101000000Z -enddate {year}0101000000Z")
 }
 
 const NEW_KEY: &[&str] = &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
