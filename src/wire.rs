@@ -8,6 +8,7 @@ use crate::target::{CommandTarget, UrlTarget};
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,6 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
-use std::future::pending;
 
 /// The exit code of a bug: `EX_SOFTWARE` of sysexits(3).
 pub const BUG: i32 = 70;
@@ -66,6 +66,7 @@ pub fn places(config: &Config) -> Result<Vec<(Place, Options)>, OpenError> {
     let queues = config.queues.iter().map(|queue| {
         let options = Options {
             queue: queue.name.as_str().into(),
+            place: None,
             keep: queue.done,
             max_size: queue.max_size,
             rescan: queue.rescan,

@@ -4,7 +4,8 @@
 //! a CI server has none of them. What a configuration says of routes can be told without.
 
 use crate::config::{Process, SecretFile, World};
-use std::ffi::OsString;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
@@ -30,7 +31,10 @@ impl World for Bystander {
     }
 
     fn is_program(&self, path: &Path) -> bool {
-        path.is_absolute()
+        // Of a name that is looked for in PATH the real program counts, if there is one.
+        let paths = Process.variable("PATH").unwrap_or_default();
+        let is_known = |name: &OsStr| env::split_paths(&paths).any(|folder| Process.is_program(&folder.join(name)));
+        Process.is_program(path) || (path.is_absolute() && !path.file_name().is_some_and(is_known))
     }
 }
 

@@ -114,6 +114,7 @@ pub fn message(body: Body, queue: &Queue, from: Option<&str>, to: Option<&str>) 
         envelope.from = Some(from.trim_start_matches('<').trim_end_matches('>').to_owned());
     }
     Message {
+        place: None,
         id: Id::from_digest(&Sha256::digest(head).into()),
         name: "dry-run".into(),
         queue: queue.name.as_str().into(),

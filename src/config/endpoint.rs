@@ -42,6 +42,7 @@ pub(super) fn read(table: &Table<'_>, item: &Item<'_>, timeout: Duration) -> Opt
 fn address(item: &Item<'_>) -> Option<(Address, bool)> {
     let Resolved { text, is_reference } = resolve(item)?;
     let address = match text.parse::<Address>() {
+        Ok(address) if is_reference => address.secret(),
         Ok(address) => address,
         Err(_) if is_reference => {
             return item.refuse("what the reference leads to is not a URL (http://…, https://… or unix:/…)");

@@ -76,9 +76,12 @@ impl Envelope {
     }
 }
 
-/// What an MTA wrote, without its angle brackets. None for what no MTA writes.
+/// What an MTA wrote, without its angle brackets; the first address where Exim wrote several that share
+/// a delivery. None for what no MTA writes.
 fn address(value: &[u8]) -> Option<String> {
-    let text = value.trim_ascii();
+    // A comma within quotation marks is part of an address.
+    let end = if value.contains(&b'"') { None } else { value.iter().position(|&byte| byte == b',') };
+    let text = value[..end.unwrap_or(value.len())].trim_ascii();
     let text = text.strip_prefix(b"<").and_then(|text| text.strip_suffix(b">")).unwrap_or(text);
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= ADDRESS_LIMIT && is_harmless(text))?;
     Some(text.to_owned())
@@ -123,6 +126,11 @@ mod tests {
             (
                 "Exim",
                 "Return-path: <ada@example.com>\nEnvelope-to: support@example.org\nDelivery-date: now\nReceived: x\n\n",
+                told("ada@example.com", "support@example.org", "-"),
+            ),
+            (
+                "Exim, one delivery for two",
+                "Return-path: <ada@example.com>\nEnvelope-to: support@example.org,\n\tsales@example.org\nReceived: x\n\n",
                 told("ada@example.com", "support@example.org", "-"),
             ),
             (

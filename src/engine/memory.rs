@@ -62,6 +62,7 @@ impl MemoryQueue {
             id,
             name: number.to_string(),
             queue: "memory".into(),
+            place: None,
             route: "".into(),
             envelope: Envelope::read(Header::of(&bytes), &EnvelopeRules::default()),
             arrived: SystemTime::UNIX_EPOCH + Duration::from_secs(number),

@@ -121,6 +121,8 @@ pub struct Message {
     pub name: String,
     /// The queue that it came from.
     pub queue: Arc<str>,
+    /// Where in its queue it lies, where that has several places (the path of a Maildir).
+    pub place: Option<Arc<str>>,
     /// The route that was found for it; empty where there is none.
     pub route: Arc<str>,
     /// Who it is from and to.
@@ -167,6 +169,7 @@ impl Message {
             id: Id::from_digest(&[1; 32]),
             name: "1762087331.sample.mx1".into(),
             queue: "main".into(),
+            place: None,
             route: "".into(),
             envelope: Envelope::default(),
             arrived: SystemTime::UNIX_EPOCH,

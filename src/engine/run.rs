@@ -170,7 +170,8 @@ impl Engine {
     pub fn reroute(&self, routes: Routes, change: impl FnOnce()) {
         let mut current = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         let is_kept = |target: &Arc<Destination>| routes.destinations().any(|kept| Arc::ptr_eq(kept, target));
-        let strays = current.destinations().filter(|target| !is_kept(target)).map(|target| target.gate().retire()).sum();
+        let strays =
+            current.destinations().filter(|target| !is_kept(target)).map(|target| target.gate().retire()).sum();
         self.strays.fetch_add(strays, Ordering::AcqRel);
         *current = Arc::new(routes);
         change();

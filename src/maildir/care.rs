@@ -1,34 +1,16 @@
 //! The regular work on one Maildir.
 
-use super::common::Common;
+use super::complaints::{About, Complaints};
 use super::hands::Hands;
 use super::search::{Found, Search, came};
 use super::served::Maildir;
 use super::watch::Watch;
 use super::wishes::Asked;
 use super::{layout, recover, story, sweep};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
-
-/// What is wrong, said once for as long as it stays the same.
-#[derive(Debug, Default)]
-struct Complaint(String);
-
-impl Complaint {
-    fn say(&mut self, reason: String) {
-        if self.0 != reason {
-            tracing::warn!(event = "hampered", reason);
-            self.0 = reason;
-        }
-    }
-
-    fn withdraw(&mut self, well: &str) {
-        if !std::mem::take(&mut self.0).is_empty() {
-            tracing::info!(event = "well", "{well}");
-        }
-    }
-}
 
 /// A search through `new/` under way.
 struct UnderWay {
@@ -48,8 +30,6 @@ pub(super) struct Care {
     searched: Option<SystemTime>,
     next_search: Instant,
     asked: Asked,
-    about_watching: Complaint,
-    about_searching: Complaint,
 }
 
 impl Care {
@@ -67,8 +47,6 @@ impl Care {
             searched: None,
             next_search: Instant::now(),
             asked: Asked::ALL,
-            about_watching: Complaint::default(),
-            about_searching: Complaint::default(),
         }
     }
 
@@ -94,14 +72,15 @@ impl Care {
     }
 
     /// Does what is due or asked for. Watch first, then search: nothing falls between.
-    pub(super) fn round(&mut self, watch: &mut Option<Watch>, common: &Arc<Common>) {
+    pub(super) fn round(&mut self, watch: &mut Option<Watch>, complaints: &mut Complaints) {
         let asked = std::mem::take(&mut self.asked);
+        let common = &Arc::clone(&self.maildir.common);
         let is_due = Instant::now() >= self.next_search;
         if !is_due && asked == Asked::default() {
             return;
         }
         if common.settings.watch && (is_due || asked.search) {
-            self.keep_watching(watch, common);
+            self.keep_watching(watch, complaints);
         }
         self.maildir.recover();
         if asked.recover {
@@ -115,17 +94,17 @@ impl Care {
             }
         }
         if asked.search || (is_due && self.under_way.is_none()) {
-            self.begin_search(asked.search || !self.is_watching);
+            self.begin_search(asked.search || !self.is_watching, complaints);
         }
         if is_due {
             self.next_search = Instant::now() + self.pace();
         }
     }
 
-    fn keep_watching(&mut self, watch: &mut Option<Watch>, common: &Arc<Common>) {
+    fn keep_watching(&mut self, watch: &mut Option<Watch>, complaints: &mut Complaints) {
         let started = match watch {
             Some(watch) => Ok(watch),
-            None => Watch::start(common).map(|started| watch.insert(started)),
+            None => Watch::start(&self.maildir.common).map(|started| watch.insert(started)),
         };
         let watched = started.and_then(|watch| watch.follow(&self.maildir));
         self.is_watching = watched.is_ok();
@@ -134,13 +113,15 @@ impl Care {
                 if is_another_folder {
                     self.searched = None;
                 }
-                self.about_watching.withdraw("new/ is watched again");
+                complaints.withdraw(About::Watching, &self.maildir);
             }
             // Of a folder that is not there the search tells.
             Err(_) if layout::stat(self.maildir.layout.root(), "new").is_err() => {}
             Err(error) => {
                 let pace = humantime::format_duration(self.pace());
-                self.about_watching.say(format!("cannot watch new/ ({error}); searching it every {pace} instead"));
+                let cause = self.maildir.cause(&error);
+                let reason = format!("cannot watch new/ ({cause}); searching it every {pace} instead");
+                complaints.say(About::Watching, &self.maildir, reason);
             }
         }
     }
@@ -152,7 +133,7 @@ impl Care {
     }
 
     /// Begins a search, unless the folder is as the last one left it.
-    fn begin_search(&mut self, is_thorough: bool) {
+    fn begin_search(&mut self, is_thorough: bool, complaints: &mut Complaints) {
         let layout = &self.maildir.layout;
         let changed = layout.check_in_place().and_then(|()| {
             let found = layout::stat(layout.root(), "new").map_err(|error| layout.error("new", error))?;
@@ -168,27 +149,27 @@ impl Care {
                 self.maildir.common.backlog().begin_search(self.maildir.number);
                 self.under_way = Some(begun);
             }
-            Err(error) => self.about_searching.say(error.to_string()),
+            Err(error) => complaints.say(About::Searching, &self.maildir, error.to_string()),
         }
     }
 
     /// Goes on with a search that is under way. Returns whether there is one.
-    pub(super) fn bite(&mut self) -> bool {
+    pub(super) fn bite(&mut self, complaints: &mut Complaints) -> bool {
         let Some(under_way) = &mut self.under_way else { return false };
         match under_way.search.bite(&self.maildir.layout) {
-            Ok(None) => self.end_search(),
+            Ok(None) => self.end_search(complaints),
             Ok(Some(found)) => self.maildir.add_found(&under_way.search, found, under_way.is_thorough),
             Err(error) => {
                 self.under_way = None;
-                self.about_searching.say(error.to_string());
+                complaints.say(About::Searching, &self.maildir, error.to_string());
             }
         }
         true
     }
 
-    fn end_search(&mut self) {
+    fn end_search(&mut self, complaints: &mut Complaints) {
         self.maildir.common.backlog().end_search(self.maildir.number);
-        self.about_searching.withdraw("new/ can be searched again");
+        complaints.withdraw(About::Searching, &self.maildir);
         if let Some(UnderWay { changed, .. }) = self.under_way.take() {
             let is_settled = SystemTime::now().duration_since(changed).is_ok_and(|age| age > Self::COARSE);
             self.searched = is_settled.then_some(changed);
@@ -197,6 +178,18 @@ impl Care {
 }
 
 impl Maildir {
+    /// What an error of the watcher comes from. What this process has run out of is no Maildir's own.
+    fn cause(&self, error: &notify::Error) -> String {
+        match &error.kind {
+            notify::ErrorKind::MaxFilesWatch => "the limit on inotify watches is reached".into(),
+            notify::ErrorKind::Io(error) if is_shortage(error) => error.to_string(),
+            notify::ErrorKind::Io(error) => {
+                self.layout.error("new", io::Error::new(error.kind(), error.to_string())).to_string()
+            }
+            _ => error.to_string(),
+        }
+    }
+
     /// Adds what a search has found.
     fn add_found(&self, search: &Search, found: Vec<Found>, is_thorough: bool) {
         for file in found {
@@ -231,18 +224,32 @@ impl Maildir {
         match recover::recover(&self.layout, self.hands.as_ref().map(Hands::name)) {
             Ok(0) => {}
             Ok(count) => {
-                tracing::info!(event = "recovered", processes = count, "took over what crashed processes held");
+                let maildir = self.shown();
+                tracing::info!(
+                    event = "recovered",
+                    maildir,
+                    processes = count,
+                    "took over what crashed processes held"
+                );
                 self.common.bell.ring();
             }
-            Err(error) => tracing::warn!(event = "recovery_failed", reason = %error),
+            Err(error) => tracing::warn!(event = "recovery_failed", maildir = self.shown(), reason = %error),
         }
     }
 
     pub(super) fn sweep(&self) {
         match sweep::sweep(&self.layout, SystemTime::now()) {
             Ok(0) => {}
-            Ok(count) => tracing::info!(event = "swept", stories = count, "removed stories of mail that is gone"),
-            Err(error) => tracing::warn!(event = "sweep_failed", reason = %error),
+            Ok(count) => {
+                let maildir = self.shown();
+                tracing::info!(event = "swept", maildir, stories = count, "removed stories of mail that is gone");
+            }
+            Err(error) => tracing::warn!(event = "sweep_failed", maildir = self.shown(), reason = %error),
         }
     }
+}
+
+/// Whether this process, or the machine, has run out of something.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::ENOMEM))
 }

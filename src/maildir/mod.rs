@@ -22,7 +22,7 @@
 //! | `search` | reading `new/` in bounded bites |
 //! | `watch` | inotify, for hints |
 //! | `sweep` | stories whose message is gone |
-//! | `upkeep`, `care`, `wishes` | the regular work: watching, recovering, searching, sweeping |
+//! | `upkeep`, `care`, `wishes`, `complaints` | the regular work: watching, recovering, searching, sweeping |
 //! | `survey` | counting what waits, without changing anything |
 //! | `find` | finding one message by its id or name, without changing anything |
 //! | `trail` | following one message on its way, without changing anything |
@@ -38,6 +38,7 @@ mod backlog;
 mod care;
 mod claim;
 mod common;
+mod complaints;
 mod crash;
 mod deliver;
 mod find;

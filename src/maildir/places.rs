@@ -2,6 +2,7 @@
 
 use super::layout::{DEAD, DONE, OpenError, TRASH};
 use super::served::Options;
+use crate::engine::text::printable;
 use glob::glob;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -32,6 +33,11 @@ pub fn find_places<'a>(
     queues: impl Iterator<Item = (Options, &'a [Maildirs])>,
 ) -> Result<Vec<(Place, Options)>, OpenError> {
     let queues: Vec<_> = queues.collect();
+    let at = |path: &Path, options: &Options, maildirs: &[Maildirs]| {
+        let is_alone = matches!(maildirs, [Maildirs::One(_)]);
+        let place = (!is_alone).then(|| printable(path.as_os_str().as_encoded_bytes()).into());
+        Options { place, ..options.clone() }
+    };
     let mut places = Vec::new();
     let mut taken: BTreeMap<PathBuf, String> = BTreeMap::new();
     for (options, maildirs) in &queues {
@@ -40,14 +46,15 @@ pub fn find_places<'a>(
             if let Some(other) = same {
                 return Err(OpenError::Twice { path: path.clone(), queues: [other, options.queue.to_string()] });
             }
-            places.push((Place { path: path.clone(), was_found: false }, options.clone()));
+            places.push((Place { path: path.clone(), was_found: false }, at(path, options, maildirs)));
         }
     }
     for (options, maildirs) in &queues {
         for path in maildirs.iter().flat_map(Maildirs::found) {
             if let std::collections::btree_map::Entry::Vacant(free) = taken.entry(identity(&path)) {
                 free.insert(options.queue.to_string());
-                places.push((Place { path, was_found: true }, options.clone()));
+                let options = at(&path, options, maildirs);
+                places.push((Place { path, was_found: true }, options));
             }
         }
     }

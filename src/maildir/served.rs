@@ -26,6 +26,8 @@ use std::time::{Duration, SystemTime};
 pub struct Options {
     /// The name of the queue that it is, or belongs to.
     pub queue: Arc<str>,
+    /// Its path, fit to be shown, where its queue has others, too.
+    pub place: Option<Arc<str>>,
     /// What becomes of done mail.
     pub keep: Keep,
     /// The largest message that is delivered, in bytes; larger ones are set aside.
@@ -40,6 +42,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             queue: "main".into(),
+            place: None,
             keep: Keep::Remove,
             max_size: 256 << 20,
             rescan: Duration::from_secs(30),
@@ -95,6 +98,11 @@ impl Maildir {
         };
         let (leftovers, trouble) = (Leftovers::default(), Mutex::default());
         Ok(Maildir { number, layout, options, common, hands, leftovers, trouble })
+    }
+
+    /// Its path, fit to be shown.
+    pub(super) fn shown(&self) -> String {
+        shown(self.layout.path().as_os_str())
     }
 
     /// The key of the message with this name.
@@ -202,13 +210,15 @@ impl Maildir {
             Ok(Finding::Mail(body)) => {
                 let (Body::Whole(head) | Body::File { head, .. }) = &body;
                 let envelope = Envelope::read(Header::of(head), &self.options.envelope);
-                let (queue, name) = (Arc::clone(&self.options.queue), shown(&candidate.name));
-                let message = Message { id, name, queue, route: "".into(), envelope, arrived, body, file, history };
+                let (queue, place) = (Arc::clone(&self.options.queue), self.options.place.clone());
+                let (name, route) = (shown(&candidate.name), "".into());
+                let message = Message { id, name, queue, place, route, envelope, arrived, body, file, history };
                 return Ok(Some(Claim { message, lease: Box::new(lease) }));
             }
             Ok(Finding::Doomed(reason)) => {
                 let (queue, file) = (&*self.options.queue, shown(&candidate.name));
-                tracing::error!(event = "dead", %id, queue, file, outcome = "dead", reason);
+                let maildir = self.options.place.as_deref();
+                tracing::error!(event = "dead", %id, queue, maildir, file, outcome = "dead", reason);
                 self.count_burial(lease.bury(reason));
             }
             Ok(Finding::HalfBuried) => self.count_burial(lease.finish_burial()),
@@ -265,7 +275,8 @@ impl Maildir {
     }
 
     pub(super) fn set_odd(&self, key: Key, name: &OsStr, kind: &str) {
-        tracing::warn!(event = "no_message", file = shown(name), "there is {kind} in new/; it is left alone");
+        let maildir = self.shown();
+        tracing::warn!(event = "no_message", maildir, file = shown(name), "there is {kind} in new/; it is left alone");
         self.common.backlog().set_odd(key, name);
     }
 }
@@ -306,7 +317,12 @@ impl Maildir {
         if trouble.reason.is_some() {
             *trouble = Trouble::default();
             drop(trouble);
-            tracing::info!(event = "queue_well", queue = &*self.options.queue, "this Maildir can be worked on again");
+            tracing::info!(
+                event = "queue_well",
+                queue = &*self.options.queue,
+                maildir = self.shown(),
+                "this Maildir can be worked on again"
+            );
             self.common.backlog().maildir_is_well(self.number, SystemTime::now());
             self.common.bell.ring();
         }

@@ -4,6 +4,7 @@
 
 use super::care::Care;
 use super::common::Common;
+use super::complaints::Complaints;
 use super::watch::Watch;
 use super::wishes::Room;
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub(super) struct Upkeep {
     common: Arc<Common>,
     watch: Option<Watch>,
     cares: BTreeMap<u32, Care>,
+    complaints: Complaints,
     next_sweep: Instant,
     /// The same moment by both clocks.
     clocks: (Instant, SystemTime),
@@ -32,7 +34,14 @@ impl Upkeep {
     /// The upkeep of these Maildirs, with everything still to be done.
     pub(super) fn new(common: Arc<Common>) -> Self {
         let now = Instant::now();
-        Upkeep { common, watch: None, cares: BTreeMap::new(), next_sweep: now, clocks: (now, SystemTime::now()) }
+        Upkeep {
+            common,
+            watch: None,
+            cares: BTreeMap::new(),
+            complaints: Complaints::default(),
+            next_sweep: now,
+            clocks: (now, SystemTime::now()),
+        }
     }
 
     /// Does it, for as long as it is polled.
@@ -41,7 +50,7 @@ impl Upkeep {
             self.attend();
             self.compare_clocks();
             for care in self.cares.values_mut() {
-                care.round(&mut self.watch, &self.common);
+                care.round(&mut self.watch, &mut self.complaints);
             }
             self.search().await;
             self.sweep();
@@ -58,6 +67,7 @@ impl Upkeep {
         let served = self.common.served();
         let gone: Vec<_> = self.cares.keys().copied().filter(|number| served.get(*number).is_none()).collect();
         for number in gone {
+            self.complaints.forget(number);
             if let (Some(care), Some(watch)) = (self.cares.remove(&number), &mut self.watch) {
                 watch.forget(care.maildir());
             }
@@ -87,7 +97,7 @@ impl Upkeep {
                 if Room::is_full(self.common.backlog().ready_count()) {
                     return;
                 }
-                if care.bite() {
+                if care.bite(&mut self.complaints) {
                     self.common.bell.ring();
                     tokio::task::yield_now().await;
                 }

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 /// The address of an HTTP endpoint: `http://…`, `https://…`, or `unix:/SOCKET[:/PATH]`. Shown
-/// without user, password and query.
+/// without user, password and query; one that is a [secret](Address::secret), without its path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     pub(super) url: Url,
     pub(super) socket: Option<PathBuf>,
+    is_secret: bool,
 }
 
 /// Why an address is none.
@@ -36,17 +37,23 @@ impl FromStr for Address {
             }
             let url =
                 Url::parse(&format!("http://localhost/{path}")).map_err(|error| UrlError::Syntax(error.to_string()))?;
-            return Ok(Address { url, socket: Some(socket.into()) });
+            return Ok(Address { url, socket: Some(socket.into()), is_secret: false });
         }
         let url = Url::parse(text).map_err(|error| UrlError::Syntax(error.to_string()))?;
         match url.scheme() {
-            "http" | "https" => Ok(Address { url, socket: None }),
+            "http" | "https" => Ok(Address { url, socket: None, is_secret: false }),
             other => Err(UrlError::Scheme(printable(other.as_bytes()))),
         }
     }
 }
 
 impl Address {
+    /// The same, of which only the host is ever shown: the path of many a webhook is its password.
+    #[must_use]
+    pub fn secret(self) -> Self {
+        Address { is_secret: true, ..self }
+    }
+
     /// Whether mail goes out of this machine without encryption.
     pub fn is_exposed(&self) -> bool {
         let host = self.url.host_str().unwrap_or_default();
@@ -66,11 +73,12 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = if self.is_secret { "/…" } else { self.url.path() };
         if let Some(socket) = &self.socket {
-            return write!(f, "unix:{}:{}", socket.display(), self.url.path());
+            return write!(f, "unix:{}:{path}", socket.display());
         }
         let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        write!(f, "{}://{}{port}{}", self.url.scheme(), self.url.host_str().unwrap_or_default(), self.url.path())
+        write!(f, "{}://{}{port}{path}", self.url.scheme(), self.url.host_str().unwrap_or_default())
     }
 }
 
@@ -97,6 +105,17 @@ mod tests {
             let address: Address = text.parse().unwrap();
             assert_eq!((address.to_string().as_str(), address.is_exposed()), (shown, is_exposed), "{text}");
             assert!(!format!("{address:?}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn of_a_secret_address_only_the_host_is_shown() {
+        for (text, shown) in [
+            ("https://hooks.example.com/services/hunter2", "https://hooks.example.com/…"),
+            ("http://127.0.0.1:3000/", "http://127.0.0.1:3000/…"),
+            ("unix:/run/app.sock:/hunter2", "unix:/run/app.sock:/…"),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().secret().to_string(), shown);
         }
     }
 
