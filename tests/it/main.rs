@@ -23,6 +23,7 @@ mod requests;
 mod retries;
 mod route;
 mod send;
+mod routing;
 mod servers;
 mod sizes;
 mod startup;
