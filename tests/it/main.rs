@@ -5,6 +5,7 @@ mod answers;
 mod arrival;
 mod calls;
 mod check;
+mod commands;
 mod config;
 mod conformance;
 mod connections;
