@@ -25,6 +25,7 @@ mod retries;
 mod route;
 mod send;
 mod routing;
+mod secrets;
 mod servers;
 mod sizes;
 mod startup;
