@@ -1,18 +1,14 @@
-//! Commands: what a program is given, what its end means, and what becomes of all that it has started.
+//! Commands: what a program is given, and what its end means.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::PathBuf;
-use std::time::Duration;
 
-use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::digest::sha256;
-use crate::support::{Exit, Maildir, Maildirq, SOON, Script, holds_for, wait_until};
+use crate::support::{Exit, Maildir, Maildirq, SOON, Script, wait_until};
 
 /// So many failures in a row are no reason to stop here.
 const UNDAUNTED: &str = "breaker = { after = 1000 }";
@@ -47,7 +43,7 @@ fn every_exit_code_has_its_fate() {
     let mails: Vec<_> = (0..=255).map(|code| (code, maildir.deliver(wanting(code)))).collect();
     let script = Script::new(OBEDIENT);
 
-    let drain = Maildirq::drain_config(&config(&maildir, &script, UNDAUNTED)).run();
+    let drain = Maildirq::drain_config(&script.config(&maildir, UNDAUNTED)).run();
 
     assert_eq!(drain.exit(), Exit::SomeDead);
     for (code, name) in mails {
@@ -87,7 +83,7 @@ fn a_target_has_meanings_of_its_own() {
     ];
     let mails = fates.map(|(code, fate)| (code, fate, maildir.deliver(wanting(code))));
 
-    Maildirq::drain_config(&config(&maildir, &script, &format!("{UNDAUNTED}\n{answers}"))).run();
+    Maildirq::drain_config(&script.config(&maildir, &format!("{UNDAUNTED}\n{answers}"))).run();
 
     for (code, fate, name) in mails {
         let story = maildir.story(&script.wait_for(&code.to_string()));
@@ -111,7 +107,7 @@ fn standard_input_is_the_claimed_file() {
          test $MAILDIRQ_ATTEMPT = 2 || exit 75",
     );
 
-    let drain = Maildirq::drain_config(&config(&maildir, &script, AT_ONCE)).arg("--wait-retries").run();
+    let drain = Maildirq::drain_config(&script.config(&maildir, AT_ONCE)).arg("--wait-retries").run();
 
     assert_eq!((drain.exit(), maildir.waiting().len()), (Exit::Ok, 0));
     for attempt in ["1", "2"] {
@@ -214,116 +210,6 @@ fn a_hostile_envelope_poisons_nothing() {
     }
 }
 
-/// The lock is shared with the command, so a kill of maildirq alone does not set the message free.
-#[test]
-fn a_command_that_outlives_maildirq_keeps_its_message() {
-    let maildir = Maildir::new();
-    maildir.deliver("Subject: one\n\n.\n");
-    let script = Script::new("echo $$ >>starts; if ! test -e first; then : >first; await go; fi; : >ended-$$");
-    let toml = config(&maildir, &script, "");
-    let first = Maildirq::watch_config(&toml).start();
-    script.wait_for("first");
-
-    first.kill9();
-    let second = Maildirq::watch_config(&toml).start();
-    second.wait_for_event("ready");
-
-    let starts = || script.wait_for("starts").lines().count();
-    holds_for("the command has the message", Duration::from_secs(1), || starts() == 1);
-    script.give("go");
-    wait_until("the message is taken again", SOON, || starts() == 2);
-    wait_until("it is done", SOON, || maildir.waiting().is_empty());
-    assert_eq!((maildir.dead().len(), second.stop()), (0, Exit::Ok));
-    assert_eq!(maildir.stories(), [""; 0], "nobody is to blame");
-}
-
-#[test]
-fn a_stop_waits_for_commands() {
-    let maildir = Maildir::new();
-    maildir.deliver("Subject: one\n\n.\n");
-    let script = Script::new(": >started; await go; : >ended");
-    let watch = Maildirq::watch_config(&config(&maildir, &script, "")).start();
-    script.wait_for("started");
-
-    watch.signal(Signal::TERM);
-    watch.wait_for_event("stopping");
-    holds_for("it waits", Duration::from_millis(300), || watch.is_running());
-    script.give("go");
-
-    assert_eq!((watch.exit(), maildir.waiting().len()), (Exit::Ok, 0));
-    assert_eq!((script.wait_for("ended"), maildir.stories()), (String::new(), vec![]));
-}
-
-/// Nothing is left of a command that takes longer than a stop may, whatever it does about signals.
-#[test]
-fn when_the_grace_is_over_commands_are_gone_and_their_mail_is_given_back() {
-    let maildir = Maildir::new();
-    maildir.deliver("Subject: one\n\n.\n");
-    let script = Script::new(
-        "trap '' TERM; echo $MAILDIRQ_ID | tell id\n\
-         sleep 60 & setsid sh -c \"trap '' TERM; : >daemon; sleep 60\" & await daemon; : >ready; sleep 60",
-    );
-    let toml = format!("shutdown_timeout = '300ms'\n{}", config(&maildir, &script, ""));
-    let watch = Maildirq::watch_config(&toml).start();
-    script.wait_for("ready");
-    let id = script.wait_for("id");
-    assert!(processes_for(&id).len() >= 3, "{:?}", processes_for(&id));
-
-    assert_eq!(watch.stop(), Exit::Ok);
-
-    watch.wait_for_event("grace_over");
-    assert_eq!(processes_for(&id), [""; 0]);
-    assert_eq!((maildir.waiting().len(), maildir.stories(), maildir.hands().len()), (1, vec![], 0));
-}
-
-#[test]
-fn a_command_that_takes_too_long_is_asked_and_then_killed_with_all_its_processes() {
-    let maildir = Maildir::new();
-    maildir.deliver("Subject: one\n\n.\n");
-    let script = Script::new(
-        "trap ': >asked; echo no >&2' TERM; echo $MAILDIRQ_ID | tell id\n\
-         (trap '' TERM; sleep 60) & setsid sh -c \"trap '' TERM; : >daemon; sleep 60\" & await daemon\n\
-         while :; do sleep 1; done",
-    );
-    let watch = Maildirq::watch_config(&config(&maildir, &script, "timeout = '1s'")).start();
-    let id = script.wait_for("id");
-
-    let attempt = watch.wait_for_event("attempt");
-
-    // The limit, 5 s between TERM and KILL, and a moment.
-    let took = attempt["dur_ms"].as_u64().unwrap();
-    assert!((6_000..10_000).contains(&took), "{took} ms");
-    assert_eq!(script.wait_for("asked"), "");
-    let reason = attempt["reason"].as_str().unwrap();
-    assert!(reason.starts_with("not finished within 1s"), "{reason}");
-    assert_eq!(processes_for(&id), [""; 0]);
-    assert_eq!(children_of(&watch), [""; 0]);
-    wait_until("it is told", SOON, || maildir.story(&id).len() == 1);
-    assert_eq!(maildir.story(&id)[0]["charged"], false);
-    assert_eq!(watch.stop(), Exit::Ok);
-}
-
-/// Daemons that a command starts are ended when it ends, and no zombie stays, whoever has made it.
-#[test]
-fn nothing_is_left_running_and_no_zombie_is_kept() {
-    const MAILS: usize = 20;
-    let maildir = Maildir::new();
-    (0..MAILS).for_each(|number| drop(maildir.deliver(format!("Subject: {number}\n\n.\n"))));
-    let script = Script::new(
-        "echo $MAILDIRQ_ID >>ids; (sleep 60 &); (: &); sleep 60 & (setsid sleep 60 &)\n\
-         (setsid sh -c '(: &); exit 3' &); exit 0",
-    );
-    let watch = Maildirq::watch_config(&config(&maildir, &script, "")).start();
-
-    wait_until("all are done", SOON, || maildir.waiting().is_empty());
-
-    let ids: BTreeSet<_> = script.wait_for("ids").lines().map(str::to_owned).collect();
-    assert_eq!(ids.len(), MAILS);
-    assert_eq!(ids.iter().flat_map(|id| processes_for(id)).collect::<Vec<_>>(), [""; 0]);
-    wait_until("there are no children, dead or alive", SOON, || children_of(&watch).is_empty());
-    assert_eq!(watch.stop(), Exit::Ok);
-}
-
 #[test]
 fn a_gigabyte_of_talk_is_not_kept_in_memory() {
     let maildir = Maildir::new();
@@ -332,7 +218,7 @@ fn a_gigabyte_of_talk_is_not_kept_in_memory() {
         "head -c 500000000 /dev/zero; head -c 500000000 /dev/zero >&2; echo >&2; echo enough >&2\n\
          echo $MAILDIRQ_ID | tell id; exit 75",
     );
-    let watch = Maildirq::watch_config(&config(&maildir, &script, "")).start();
+    let watch = Maildirq::watch_config(&script.config(&maildir, "")).start();
 
     let attempt = watch.wait_for_event("attempt");
 
@@ -340,25 +226,6 @@ fn a_gigabyte_of_talk_is_not_kept_in_memory() {
     let peak = watch.peak_memory();
     assert!(peak < 64 * MEGABYTE, "{peak} kB");
     assert_eq!(watch.stop(), Exit::Ok);
-}
-
-#[test]
-fn as_many_commands_run_at_once_as_the_target_takes() {
-    const AT_ONCE: usize = 8;
-    let maildir = Maildir::new();
-    (0..2 * AT_ONCE).for_each(|number| drop(maildir.deliver(format!("Subject: {number}\n\n.\n"))));
-    let script = Script::new(": >running-$MAILDIRQ_ID; await go; cat | tell mail-$MAILDIRQ_ID");
-    let watch = Maildirq::watch_config(&config(&maildir, &script, "")).start();
-    let running = || script.files().iter().filter(|file| file.starts_with("running-")).count();
-
-    wait_until("eight at once", SOON, || running() == AT_ONCE);
-    holds_for("and no more", Duration::from_millis(300), || running() == AT_ONCE);
-    script.give("go");
-
-    wait_until("all are done", SOON, || maildir.waiting().is_empty());
-    let mails: BTreeSet<_> =
-        script.files().iter().filter(|file| file.starts_with("mail-")).map(|file| script.told(file)).collect();
-    assert_eq!((mails.len(), watch.stop()), (2 * AT_ONCE, Exit::Ok));
 }
 
 #[test]
@@ -403,7 +270,7 @@ fn the_last_words_on_standard_error_are_the_reason_and_harmless() {
          printf '\\033]0;owned\\007\\r{\"event\":\"dead\"}\\n\\342\\200\\256 \\377\\376\\nthe end' >&2; exit 100",
     );
 
-    let drain = Maildirq::drain_config(&config(&maildir, &script, "")).run();
+    let drain = Maildirq::drain_config(&script.config(&maildir, "")).run();
 
     let id = script.wait_for("id");
     let (story, dead) = (maildir.story(&id), drain.events("dead"));
@@ -417,11 +284,6 @@ fn the_last_words_on_standard_error_are_the_reason_and_harmless() {
     let logged = dead[0]["reason"].as_str().unwrap();
     assert!(logged.contains("line 2000 | ") && logged.ends_with(r"\u{202e} \xff\xfe | the end"), "{logged}");
     assert!(story[0]["reason"].as_str().unwrap().len() <= 500, "{story:?}");
-}
-
-/// One Maildir and one target that runs this script.
-fn config(maildir: &Maildir, script: &Script, settings: &str) -> String {
-    format!("maildir = '{}'\n{}", maildir.path().display(), config_of_target(&script.command(), settings))
 }
 
 fn config_of_target(command: &str, settings: &str) -> String {
@@ -445,24 +307,4 @@ fn fate_of(maildir: &Maildir, name: &OsStr, story: &[Value]) -> Fate {
 
 fn variables(environment: &str) -> BTreeMap<&str, &str> {
     environment.split_terminator('\0').map(|variable| variable.split_once('=').expect("NAME=VALUE")).collect()
-}
-
-/// All processes that were started for a message, as their status files begin.
-fn processes_for(id: &str) -> Vec<String> {
-    let mark = format!("MAILDIRQ_ID={id}");
-    let is_marked = |process: &PathBuf| {
-        fs::read(process.join("environ"))
-            .is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes()))
-    };
-    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-    processes.filter(is_marked).filter_map(|process| fs::read_to_string(process.join("stat")).ok()).collect()
-}
-
-/// The children of all its threads, zombies too, as their status files begin.
-fn children_of(maildirq: &Maildirq) -> Vec<String> {
-    let threads = fs::read_dir(format!("/proc/{}/task", maildirq.pid().as_raw_nonzero())).unwrap();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).ok());
-    let mut children = String::new();
-    lists.for_each(|list| write!(children, "{list} ").unwrap());
-    children.split_whitespace().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok()).collect()
 }

@@ -19,6 +19,7 @@ mod layering;
 mod mta;
 mod outage;
 mod poison;
+mod processes;
 mod race;
 mod requests;
 mod retries;

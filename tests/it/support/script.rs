@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use super::maildir::Maildir;
 use super::wait::{SOON, wait_for};
 
 /// How long a script may wait for what never comes, in tenths of a second.
@@ -43,12 +44,14 @@ impl Script {
         format!("['{shell}', '{}']", self.path(".script").display())
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
+    /// A configuration of one Maildir and one target that runs this, with these lines of TOML for its settings.
+    pub fn config(&self, maildir: &Maildir, settings: &str) -> String {
+        let (path, command) = (maildir.path().display(), self.command());
+        format!("maildir = '{path}'\n[target.app]\ncommand = {command}\n{settings}\n")
     }
 
-    pub fn folder(&self) -> &Path {
-        self.home.path()
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
     }
 
     /// What it has told so far in this file, or nothing.
