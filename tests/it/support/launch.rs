@@ -69,9 +69,8 @@ impl Launch {
 
     /// Readable by its owner alone, since a configuration may hold secrets.
     pub fn config(self, toml: &str) -> Launch {
-        let path = self.home.path().join("maildirq.toml");
-        fs::write(&path, toml).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let path = config_file(&self.home);
+        write_config(&path, toml);
         self.arg("-c").arg(path)
     }
 
@@ -154,4 +153,16 @@ impl Launch {
     fn trace(&self) -> PathBuf {
         self.home.path().join("strace")
     }
+}
+
+pub(super) fn config_file(home: &TempDir) -> PathBuf {
+    home.path().join("maildirq.toml")
+}
+
+/// Readable by its owner alone, since a configuration may hold secrets; and nobody ever reads half of it.
+pub(super) fn write_config(path: &Path, toml: &str) {
+    let next = path.with_extension("next");
+    fs::write(&next, toml).unwrap();
+    fs::set_permissions(&next, Permissions::from_mode(0o600)).unwrap();
+    fs::rename(next, path).unwrap();
 }

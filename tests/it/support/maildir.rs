@@ -40,11 +40,25 @@ impl Maildir {
     }
 
     fn at_home(home: TempDir) -> Maildir {
-        let path = home.path().join("Maildir");
+        Maildir::make("Maildir", Arc::new(home))
+    }
+
+    /// Another one under the same roof: `ada/Maildir`, or `Maildir/.Support`, a folder of this one.
+    pub fn beside(&self, name: &str) -> Maildir {
+        Maildir::make(name, self.home.clone())
+    }
+
+    fn make(name: &str, home: Arc<TempDir>) -> Maildir {
+        let path = home.path().join(name);
         for folder in ["new", "cur", "tmp"] {
             fs::create_dir_all(path.join(folder)).unwrap();
         }
-        Maildir { path, home: Arc::new(home) }
+        Maildir { path, home }
+    }
+
+    /// Where it is, and those beside it.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     pub fn path(&self) -> &Path {

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_pro
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::launch::Launch;
+use super::launch::{Launch, config_file, write_config};
 use super::wait::{SOON, comes_true, wait_for};
 
 /// Killed when dropped, with its whole process group.
@@ -23,7 +23,7 @@ pub struct Maildirq {
     stderr: Heard,
     /// What strace writes, if it runs under strace.
     trace: Option<PathBuf>,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Maildirq {
@@ -56,13 +56,48 @@ impl Maildirq {
     pub(super) fn adopt(mut child: Child, trace: Option<PathBuf>, home: TempDir) -> Maildirq {
         let stdout = Heard::listen(child.stdout.take().expect("it is piped"));
         let stderr = Heard::listen(child.stderr.take().expect("it is piped"));
-        Maildirq { child, stdout, stderr, trace, _home: home }
+        Maildirq { child, stdout, stderr, trace, home }
     }
 
     pub fn signal(&self, signal: Signal) {
         // strace blocks the signals that it gets; what it runs is in the same group.
         let send = if self.trace.is_some() { kill_process_group } else { kill_process };
         send(self.pid(), signal).unwrap();
+    }
+
+    /// Where its configuration is, if it has one.
+    pub fn config_file(&self) -> PathBuf {
+        config_file(&self.home)
+    }
+
+    /// Another configuration in place of the one that it has, and SIGHUP.
+    pub fn hang_up_with(&self, toml: &str) {
+        write_config(&self.config_file(), toml);
+        self.signal(Signal::HUP);
+    }
+
+    /// The same, and waits until it is in force.
+    #[track_caller]
+    pub fn reload(&self, toml: &str) {
+        let before = self.events("reloaded").len();
+        self.hang_up_with(toml);
+        self.wait_for_events("reloaded", before + 1);
+    }
+
+    /// The same for one that is refused; returns why.
+    #[track_caller]
+    pub fn refuse_to_reload(&self, toml: &str) -> String {
+        write_config(&self.config_file(), toml);
+        self.refuse_to_hang_up()
+    }
+
+    /// SIGHUP, while there is nothing good to read; returns what is said of it.
+    #[track_caller]
+    pub fn refuse_to_hang_up(&self) -> String {
+        let before = self.events("reload_failed").len();
+        self.signal(Signal::HUP);
+        let refused = self.wait_for_events("reload_failed", before + 1).pop().expect("one more");
+        refused["reason"].as_str().expect("a reason").to_owned()
     }
 
     /// SIGKILL for the process alone, as the OOM killer does it; what it started lives on.
@@ -193,6 +228,17 @@ impl Maildirq {
 impl Maildirq {
     pub fn open_files(&self) -> usize {
         fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+
+    /// The open files whose name has this in it; one that is gone may still be open.
+    pub fn open_files_with(&self, text: &str) -> usize {
+        let links = fs::read_dir(self.proc("fd")).unwrap().map(|link| link.unwrap().path());
+        // A file may be closed meanwhile.
+        links.filter_map(|link| fs::read_link(link).ok()).filter(|name| name.to_string_lossy().contains(text)).count()
+    }
+
+    pub fn threads(&self) -> u64 {
+        self.status_field("Threads:")
     }
 
     /// Kilobytes of memory at this moment.
