@@ -96,7 +96,7 @@ mod crowd {
         let watch = Maildirq::watch_config(&config(&home, &first, &second)).start();
         assert_eq!(watch.wait_for_event("ready")["maildirs"], COUNT);
         wait_until("what was there before", SOON, || first.count() + second.count() >= 20);
-        wait_until("all are watched", SOON, || is_asleep(&watch));
+        watch.wait_until_it_rests("");
         let (files, threads) = (watch.open_files(), watch.threads());
 
         let later = deliver(&maildirs, some(50, COUNT), "later");
@@ -111,12 +111,6 @@ mod crowd {
         assert!(threads <= 16 && watch.threads() <= 16, "{threads} threads before, {} now", watch.threads());
         assert_eq!(watch.stop(), Exit::Ok);
         assert!(maildirs.iter().all(|maildir| maildir.hands().is_empty() && maildir.stories().is_empty()));
-    }
-
-    fn is_asleep(watch: &Maildirq) -> bool {
-        let naps = watch.naps("");
-        std::thread::sleep(Duration::from_millis(100));
-        watch.naps("") <= naps + 2
     }
 
     #[test]
@@ -233,7 +227,9 @@ mod globs {
     fn one_that_was_found_and_cannot_be_used_is_left_alone_and_that_is_said_once() {
         let (home, app) = (Maildir::in_memory(), App::accepting());
         let [ada, bob] = ["ada", "bob"].map(|name| home.beside(&format!("{name}/Maildir")));
-        [&ada, &bob].iter().for_each(|maildir| drop(maildir.deliver(MAIL)));
+        for maildir in [&ada, &bob] {
+            maildir.deliver(MAIL);
+        }
         fs::create_dir(bob.path().join("maildirq")).unwrap();
         let id = bob.path().join("maildirq/id");
         fs::write(&id, "damaged\n").unwrap();
@@ -284,21 +280,11 @@ mod trouble {
             let well = Maildir::in_memory();
             let ill = well.beside("ill/Maildir");
             if rustix::process::geteuid().is_root() {
-                [&well, &ill].iter().for_each(|maildir| maildir.give_to(NOBODY));
+                for maildir in [&well, &ill] {
+                    maildir.give_to(NOBODY);
+                }
             }
             Two { well, ill, app: App::accepting() }
-        }
-
-        fn deliver(&self, maildir: &Maildir, mail: impl AsRef<[u8]>) {
-            self.deliver_as(maildir, unique_name(), mail);
-        }
-
-        /// Of another's file nobody could tell at once whether it is still being written.
-        fn deliver_as(&self, maildir: &Maildir, name: impl AsRef<OsStr>, mail: impl AsRef<[u8]>) {
-            let name = maildir.deliver_as(name, mail);
-            if rustix::process::geteuid().is_root() {
-                chown(maildir.message(name), Some(NOBODY), Some(NOBODY)).unwrap();
-            }
         }
 
         fn config(&self) -> String {
@@ -317,9 +303,21 @@ mod trouble {
         fn goes_on(&self) {
             for _ in 0..5 {
                 let before = self.app.count();
-                self.deliver(&self.well, MAIL);
+                deliver(&self.well, MAIL);
                 self.app.wait_for_requests(before + 1);
             }
+        }
+    }
+
+    fn deliver(maildir: &Maildir, mail: impl AsRef<[u8]>) {
+        deliver_as(maildir, unique_name(), mail);
+    }
+
+    /// Of another's file nobody could tell at once whether it is still being written.
+    fn deliver_as(maildir: &Maildir, name: impl AsRef<OsStr>, mail: impl AsRef<[u8]>) {
+        let name = maildir.deliver_as(name, mail);
+        if rustix::process::geteuid().is_root() {
+            chown(maildir.message(name), Some(NOBODY), Some(NOBODY)).unwrap();
         }
     }
 
@@ -341,7 +339,7 @@ mod trouble {
         holds_for("once for searching, and once for watching", Duration::from_millis(300), is_said_once);
         fs::create_dir(two.ill.new_folder()).unwrap();
         watch.wait_for_event("well");
-        two.deliver(&two.ill, MAIL);
+        deliver(&two.ill, MAIL);
         two.app.wait_for_accepted(6);
     }
 
@@ -352,8 +350,8 @@ mod trouble {
             let gate = gate.clone();
             move |_| Answer::ok().through(&gate)
         });
-        two.deliver_as(&two.ill, "1000000000.M1P1.mx", mail_of("ill 1"));
-        two.deliver(&two.ill, mail_of("ill 2"));
+        deliver_as(&two.ill, "1000000000.M1P1.mx", mail_of("ill 1"));
+        deliver(&two.ill, mail_of("ill 2"));
         let running = run();
         two.app.wait_for_requests(1);
         set_mode(&two.ill.new_folder(), 0o555);
@@ -370,7 +368,7 @@ mod trouble {
         let fault = watch.wait_for_event("queue_fault");
         assert_eq!(fault["queue"], "ill");
         for number in 1..=5 {
-            two.deliver(&two.well, mail_of("well"));
+            deliver(&two.well, mail_of("well"));
             two.app.wait_for_requests(1 + number);
         }
         assert_eq!(arrived(&two.app), [("ill 1".to_owned(), 1), ("well".to_owned(), 5)].into());
@@ -386,7 +384,7 @@ mod trouble {
     #[test]
     fn a_drain_does_what_it_can_and_says_that_something_was_wrong() {
         let two = Two::new();
-        (0..10).for_each(|_| two.deliver(&two.well, mail_of("well")));
+        (0..10).for_each(|_| deliver(&two.well, mail_of("well")));
         let drain = fall_ill(&two, &|| Maildirq::drain_config(&two.config()).concurrency(1).start());
 
         assert_eq!(drain.exit(), Exit::Disk);
@@ -403,7 +401,7 @@ mod trouble {
         let two = Two::new();
         let watch = two.watch();
         let other = two.ill.beside("other/Maildir");
-        two.deliver(&other, mail_of("of another"));
+        deliver(&other, mail_of("of another"));
         let change_places = || renameat_with(CWD, two.ill.path(), CWD, other.path(), RenameFlags::EXCHANGE).unwrap();
 
         change_places();
@@ -415,7 +413,7 @@ mod trouble {
         holds_for("once for searching, and once for watching", Duration::from_millis(300), is_said_once);
         change_places();
         watch.wait_for_event("well");
-        two.deliver(&two.ill, mail_of("ill"));
+        deliver(&two.ill, mail_of("ill"));
         two.app.wait_for_accepted(6);
         assert!(!arrived(&two.app).contains_key("of another"));
     }
@@ -521,7 +519,9 @@ mod two {
     #[test]
     fn a_drain_leaves_alone_what_is_paused_for_one_queue() {
         let ([ada, bob], app) = (ada_and_bob(), App::accepting());
-        [&ada, &bob].iter().for_each(|maildir| (0..10).for_each(|_| drop(maildir.deliver(MAIL))));
+        for maildir in [&ada, &bob] {
+            (0..10).for_each(|_| drop(maildir.deliver(MAIL)));
+        }
         fs::create_dir_all(ada.path().join("maildirq/paused")).unwrap();
         File::create(ada.path().join("maildirq/paused/app")).unwrap();
 

@@ -90,13 +90,16 @@ mod under_load {
     }
 
     fn one(maildir: &Maildir, app: &App) -> String {
-        simple(maildir, &app.url(), "concurrency = 4")
+        let route = "[[route]]\nwhen = { queue = 'main' }\ntarget = 'app'\n";
+        [&queue("main", maildir), route, &target("app", &app.url(), "concurrency = 4")].concat()
     }
 
-    /// Another queue, another target, other routes, another concurrency.
+    /// Another queue, another target, other routes, another concurrency. Mail of one configuration's queue would meet
+    /// no route among those of the other, and be dead.
     fn another(maildir: &Maildir, beside: &Maildir, app: &App, other: &App) -> String {
-        let routes = "[[route]]\nwhen = { header = { subject = '/[02468]$/' } }\ntarget = 'other'\n\
-                      [[route]]\ntarget = 'app'\n";
+        let routes = "[[route]]\nwhen = { queue = 'main', header = { subject = '/[02468]$/' } }\ntarget = 'other'\n\
+                      [[route]]\nwhen = { queue = 'main' }\ntarget = 'app'\n\
+                      [[route]]\nwhen = { queue = 'beside' }\ntarget = 'other'\n";
         let queues = queue("main", maildir) + &queue("beside", beside) + "max_size = '10MB'\n";
         let targets = target("app", &app.url(), "concurrency = 1") + &target("other", &other.url(), "");
         [&queues, routes, &targets].concat()

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::launch::{Launch, config_file, write_config};
-use super::wait::{SOON, comes_true, wait_for};
+use super::wait::{SOON, comes_true, wait_for, wait_until};
 
 /// Killed when dropped, with its whole process group.
 pub struct Maildirq {
@@ -261,6 +261,16 @@ impl Maildirq {
         let threads = fs::read_dir(self.proc("task")).unwrap().map(|thread| thread.unwrap().path());
         let named = threads.filter(|path| fs::read_to_string(path.join("comm")).unwrap().starts_with(thread));
         named.map(|path| field(&path.join("status"), "voluntary_ctxt_switches:")).sum()
+    }
+
+    /// Until its threads of this name have gone to sleep, and have heard of nothing for a while.
+    #[track_caller]
+    pub fn wait_until_it_rests(&self, thread: &str) {
+        const A_WHILE: Duration = Duration::from_millis(200);
+        wait_until(format!("{thread:?} threads rest"), SOON, || {
+            let naps = self.naps(thread);
+            !comes_true(A_WHILE, || self.naps(thread) != naps)
+        });
     }
 
     fn status_field(&self, name: &str) -> u64 {
