@@ -72,6 +72,8 @@ impl MaildirQueue {
 
 impl Drop for MaildirQueue {
     fn drop(&mut self) {
+        // Somebody may still hold one for a moment (a sweep, an event), but this is the end.
+        self.common.served().all().for_each(|maildir| maildir.close());
         // Maildirs hold what they share, and are held by it.
         self.common.serve(Vec::new());
     }

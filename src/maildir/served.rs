@@ -17,7 +17,7 @@ use rustix::fs::{Access, AtFlags, accessat};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -60,6 +60,7 @@ pub struct Maildir {
     pub(super) hands: Option<Hands>,
     pub(super) leftovers: Leftovers,
     trouble: Mutex<Trouble>,
+    is_closed: AtomicBool,
 }
 
 /// What keeps a Maildir from being worked on.
@@ -96,8 +97,8 @@ impl Maildir {
             }
             Err(error) => return Err(layout.error("maildirq/hands", error)),
         };
-        let (leftovers, trouble) = (Leftovers::default(), Mutex::default());
-        Ok(Maildir { number, layout, options, common, hands, leftovers, trouble })
+        let (leftovers, trouble, is_closed) = (Leftovers::default(), Mutex::default(), AtomicBool::new(false));
+        Ok(Maildir { number, layout, options, common, hands, leftovers, trouble, is_closed })
     }
 
     /// Its path, fit to be shown.
@@ -334,9 +335,10 @@ impl Maildir {
     }
 }
 
-impl Drop for Maildir {
-    fn drop(&mut self) {
-        if crash::is_dead() {
+impl Maildir {
+    /// The orderly end: removes what could not be removed before, and the hands file.
+    pub(super) fn close(&self) {
+        if crash::is_dead() || self.is_closed.swap(true, Ordering::AcqRel) {
             return;
         }
         if let Err(error) = self.remove_leftovers() {
@@ -346,5 +348,11 @@ impl Drop for Maildir {
         if let Some(hands) = &self.hands {
             hands.remove(&self.layout);
         }
+    }
+}
+
+impl Drop for Maildir {
+    fn drop(&mut self) {
+        self.close();
     }
 }

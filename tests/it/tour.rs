@@ -2,7 +2,10 @@
 
 use crate::support::launch::binary;
 use crate::support::{App, Exit, Maildir, Maildirq};
+use maildirq::config::{Config, SecretFile, World};
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -66,4 +69,38 @@ fn every_test_that_the_readme_names_is_there() {
         named += 1;
     }
     assert!(named >= 10, "each promise is linked to its test");
+}
+
+/// A machine on which nothing is missing.
+struct Complete;
+
+impl World for Complete {
+    fn variable(&self, name: &str) -> Option<OsString> {
+        Some(if name == "CREDENTIALS_DIRECTORY" { "/run/credentials".into() } else { "sesame".into() })
+    }
+
+    fn secret_file(&self, _: &Path) -> io::Result<SecretFile> {
+        Ok(SecretFile { contents: "sesame".into(), mode: 0o600 })
+    }
+
+    fn is_program(&self, _: &Path) -> bool {
+        true
+    }
+}
+
+#[test]
+fn every_configuration_that_a_page_shows_is_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (page, least) in [("README.md", 2), ("docs/configuration.md", 2)] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let blocks = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let mut shown = 0;
+        for block in blocks {
+            let reading = Config::parse(block.as_bytes(), Path::new(page), &Complete);
+            let reading = reading.unwrap_or_else(|error| panic!("{page}:\n{block}\n{error}"));
+            assert!(reading.warnings.is_empty(), "{page}:\n{block}\n{}", reading.warnings[0].rendered);
+            shown += 1;
+        }
+        assert!(shown >= least, "{page} shows {shown}");
+    }
 }
