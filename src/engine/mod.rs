@@ -18,11 +18,15 @@
 //! | `pattern`, `rule` | which messages a route is for |
 //! | `route` | which target a message goes to |
 //! | `run` | the loop; `watch` and `drain` are both this |
+//! | `attempt` | one attempt, and what becomes of the message after it |
+//! | `alarm` | when idle hands look again, and when a run is over |
 //! | `log` | the lines that the loop logs |
 //! | `stop` | how the loop is told to pause, finish or end |
 //! | `memory` | a queue in memory, which keeps the traits honest |
 //! | `text` | making bytes of strangers fit for a log line |
 
+mod alarm;
+mod attempt;
 mod envelope;
 mod gate;
 mod header;

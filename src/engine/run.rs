@@ -3,27 +3,22 @@
 //! A fixed number of hands share the queue. Each does the same thing over and over: take a message
 //! whose target has room, try it, settle it. Hands with nothing to do listen to the queue's bell.
 
-use super::gate::{Health, Pass, Sign};
-use super::log::{log_attempt, log_health, log_ignored, log_unrouted};
+use super::gate::Pass;
+use super::log::{log_ignored, log_unrouted};
 use super::message::Message;
-use super::outcome::{Blame, Note, Outcome, Settlement};
-use super::queue::{Claim, Lease, Outlook, Queue};
-use super::retry::{Facts, decide};
+use super::outcome::{Note, Settlement};
+use super::queue::{Claim, Lease, Queue};
 use super::route::{Destination, Found, Routes};
 use super::stop::Stop;
-use super::target::Target;
-use super::text::printable;
-use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::cell::Cell;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::error;
 
 /// When a run ends of itself.
@@ -65,36 +60,36 @@ pub struct Report {
 
 /// A queue, the routes from it, and the hands that work on it.
 pub struct Engine {
-    queue: Arc<dyn Queue>,
-    routes: RwLock<Arc<Routes>>,
+    pub(super) queue: Arc<dyn Queue>,
+    pub(super) routes: RwLock<Arc<Routes>>,
     /// How many hands there are to be: as many as all targets take at a time, so that no target can
     /// keep another one's waiting.
-    hands: watch::Sender<usize>,
+    pub(super) hands: watch::Sender<usize>,
     /// How many hands are still at targets that are no more.
-    strays: AtomicUsize,
-    until: Until,
-    stop: Stop,
-    conditions: Conditions,
-    began: SystemTime,
-    in_hand: AtomicUsize,
-    listening: AtomicUsize,
-    over: AtomicBool,
-    tally: Tally,
+    pub(super) strays: AtomicUsize,
+    pub(super) until: Until,
+    pub(super) stop: Stop,
+    pub(super) conditions: Conditions,
+    pub(super) began: SystemTime,
+    pub(super) in_hand: AtomicUsize,
+    pub(super) listening: AtomicUsize,
+    pub(super) over: AtomicBool,
+    pub(super) tally: Tally,
 }
 
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     done: AtomicU64,
     failed: AtomicU64,
     dead: AtomicU64,
 }
 
 /// A message whose target has room for it.
-struct Job {
-    message: Message,
-    lease: Box<dyn Lease>,
-    destination: Arc<Destination>,
-    pass: Pass,
+pub(super) struct Job {
+    pub message: Message,
+    pub lease: Box<dyn Lease>,
+    pub destination: Arc<Destination>,
+    pub pass: Pass,
 }
 
 /// A message that was claimed, and what its route says.
@@ -182,7 +177,7 @@ impl Engine {
         self.queue.bell().set_timer();
     }
 
-    fn count_hands(&self) {
+    pub(super) fn count_hands(&self) {
         self.hands.send_replace(self.routes().limit() + self.strays.load(Ordering::Acquire));
     }
 
@@ -277,34 +272,6 @@ impl Engine {
         }
     }
 
-    /// With no message in hand and none to take: is that the end?
-    fn is_finished(&self) -> bool {
-        let Outlook { ready, searching, parked, next_due, .. } = self.queue.outlook(self.horizon());
-        match self.until {
-            Until::Stopped => false,
-            Until::Drained => {
-                let now = Instant::now().into_std();
-                let waits = ready || searching;
-                let may_come = |target: &Arc<Destination>| {
-                    let is_only_paced = target.gate().is_only_paced(now);
-                    let is_open = target.gate().admits(now);
-                    (is_open && waits) || (is_only_paced && (waits || self.queue.parked(&target.name) > 0))
-                };
-                !self.routes().destinations().any(may_come)
-            }
-            Until::Settled if self.queue.fault().is_some() => true,
-            Until::Settled => !ready && !searching && parked == 0 && next_due.is_none(),
-        }
-    }
-
-    /// Up to when messages may be due to be claimed. A one-shot run takes what was due when it
-    /// began, so that it takes no message twice.
-    fn horizon(&self) -> SystemTime {
-        let now = (self.conditions.now)();
-        // The clock may be set back meanwhile.
-        if self.until == Until::Drained { self.began.min(now) } else { now }
-    }
-
     /// Takes a message that its target has room for. Whatever else is met on the way is settled.
     async fn take(&self) -> Option<Job> {
         loop {
@@ -369,136 +336,10 @@ impl Engine {
         Settlement::Dead { note }
     }
 
-    async fn attempt_and_settle(&self, lane: usize, job: Job, stop: &mut Stop) {
-        let Job { mut message, mut lease, destination, pass } = job;
-        let began = Instant::now();
-        let outcome = if lease.sending() {
-            tokio::select! {
-                biased;
-                outcome = guarded(destination.target(lane), &message) => Some(outcome),
-                () = stop.now() => None,
-            }
-        } else {
-            None
-        };
-        if let Some(outcome) = outcome {
-            let settlement = self.judge(&message, &destination, &pass, &outcome, began.elapsed());
-            let death = match &settlement {
-                Settlement::Dead { note } => destination.on_dead.as_deref().map(|on_dead| (on_dead, note.clone())),
-                _ => None,
-            };
-            if death.is_none() {
-                // The last close of a removed file may take long: that is the queue's to do.
-                message.let_go();
-            }
-            self.tally.count(&settlement);
-            self.settle(&message, lease, settlement).await;
-            if let Some((on_dead, note)) = death {
-                tell_of_death(on_dead, message, note, stop).await;
-            }
-        } else {
-            self.learn(&destination, &pass, Sign::Nothing);
-            self.settle(&message, lease, Settlement::Release).await;
-        }
-        let is_retired = destination.gate().leave(pass);
-        if is_retired {
-            self.strays.fetch_sub(1, Ordering::AcqRel);
-            self.count_hands();
-        }
-    }
-
-    /// What becomes of a message after an attempt.
-    fn judge(
-        &self,
-        message: &Message,
-        destination: &Destination,
-        pass: &Pass,
-        outcome: &Outcome,
-        took: Duration,
-    ) -> Settlement {
-        let last_try = message.history.last_try;
-        let took_another_since = last_try.is_some_and(|time| destination.gate().took_since(time));
-        let health = self.learn(destination, pass, Sign::from(outcome));
-        let facts = Facts {
-            target: destination.name.clone(),
-            took,
-            tries: message.history.tries,
-            charged: message.history.charged,
-            first_charged: message.history.first_charged,
-            took_another_since,
-            target_down: health == Health::Down,
-            now: (self.conditions.now)(),
-            dice: (self.conditions.dice)(),
-        };
-        let settlement = decide(outcome.clone(), &destination.retry, facts);
-        log_attempt(message, destination, outcome, &settlement, took);
-        settlement
-    }
-
-    fn learn(&self, destination: &Destination, pass: &Pass, sign: Sign) -> Health {
-        let now = Instant::now().into_std();
-        let mut gate = destination.gate();
-        let changed = gate.learn(pass, sign, now, (self.conditions.now)(), (self.conditions.dice)());
-        let health = gate.health();
-        drop(gate);
-        if health == Health::Down {
-            // The next probe has its time now.
-            self.queue.bell().set_timer();
-        }
-        if changed {
-            log_health(destination, health);
-        }
-        health
-    }
-
-    async fn settle(&self, message: &Message, lease: Box<dyn Lease>, how: Settlement) {
+    pub(super) async fn settle(&self, message: &Message, lease: Box<dyn Lease>, how: Settlement) {
         if let Err(error) = lease.settle(how).await {
             error!(event = "settle_failed", id = %message.id, file = message.name, reason = %error);
         }
-    }
-
-    /// Rings when a retry or a probe falls due.
-    async fn keep_time(&self) {
-        let bell = self.queue.bell();
-        loop {
-            let Some(wait) = self.next_alarm() else {
-                bell.timer_set().await;
-                continue;
-            };
-            tokio::select! {
-                () = sleep(wait) => {
-                    bell.ring();
-                    // What rings in vain (a message held elsewhere, say) must not ring without end.
-                    sleep(Duration::from_millis(20)).await;
-                }
-                () = bell.timer_set() => {}
-            }
-        }
-    }
-
-    /// How long until a hand that has nothing to do should look again, if there is one.
-    fn next_alarm(&self) -> Option<Duration> {
-        if self.listening.load(Ordering::Acquire) == 0 || !self.stop.may_claim() {
-            return None;
-        }
-        let outlook = self.queue.outlook(self.horizon());
-        let wall = (self.conditions.now)();
-        let next_due = if self.until == Until::Drained { None } else { outlook.next_due };
-        let to_retry = next_due.map(|due| due.duration_since(wall).unwrap_or_default());
-        let something_waits = outlook.ready || outlook.parked > 0 || to_retry == Some(Duration::ZERO);
-        let now = Instant::now().into_std();
-        let routes = self.routes();
-        let (open, closed): (Vec<_>, Vec<_>) = routes.destinations().partition(|target| target.gate().admits(now));
-        if open.iter().any(|target| outlook.ready || self.queue.parked(&target.name) > 0) {
-            // It has opened since this hand looked.
-            return Some(Duration::ZERO);
-        }
-        let is_awaited = |target: &Destination| {
-            if open.is_empty() { something_waits } else { self.queue.parked(&target.name) > 0 }
-        };
-        let opens_at = closed.iter().filter(|target| is_awaited(target)).filter_map(|target| target.gate().opens_at());
-        let to_open = opens_at.min().map(|at| at.saturating_duration_since(now));
-        if open.is_empty() && something_waits { to_open } else { to_retry.into_iter().chain(to_open).min() }
     }
 }
 
@@ -509,7 +350,7 @@ struct Crew {
 }
 
 impl Tally {
-    fn count(&self, settlement: &Settlement) {
+    pub(super) fn count(&self, settlement: &Settlement) {
         let counter = match settlement {
             Settlement::Done => &self.done,
             Settlement::Retry { .. } | Settlement::Park { .. } => &self.failed,
@@ -518,32 +359,4 @@ impl Tally {
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// Tells whom it concerns that a message has died. It is told once; should that fail, the log has it.
-async fn tell_of_death(on_dead: &dyn Target, mut message: Message, note: Note, stop: &mut Stop) {
-    message.history.add_try(note.at, true);
-    message.history.last_reason = note.reason;
-    let told = tokio::select! {
-        biased;
-        told = guarded(on_dead, &message) => told,
-        () = stop.now() => return,
-    };
-    if !matches!(told, Outcome::Done { .. }) {
-        error!(event = "on_dead_failed", id = %message.id, file = message.name, reason = told.reason());
-    }
-}
-
-/// An attempt that cannot take the loop down with it.
-async fn guarded(target: &dyn Target, message: &Message) -> Outcome {
-    AssertUnwindSafe(target.attempt(message)).catch_unwind().await.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Outcome::Retry {
-            blame: Blame::Ourselves,
-            status: None,
-            reason: format!("a bug in maildirq: {}", printable(text.as_bytes())),
-            after: None,
-        }
-    })
 }

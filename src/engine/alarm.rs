@@ -1,0 +1,83 @@
+//! When idle hands look again, and when a run is over.
+
+use super::queue::Outlook;
+use super::route::Destination;
+use super::run::{Engine, Until};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, sleep};
+
+impl Engine {
+    /// With no message in hand and none to take: is that the end?
+    pub(super) fn is_finished(&self) -> bool {
+        let Outlook { ready, searching, parked, next_due, .. } = self.queue.outlook(self.horizon());
+        match self.until {
+            Until::Stopped => false,
+            Until::Drained => {
+                let now = Instant::now().into_std();
+                let waits = ready || searching;
+                let may_come = |target: &Arc<Destination>| {
+                    let is_only_paced = target.gate().is_only_paced(now);
+                    let is_open = target.gate().admits(now);
+                    (is_open && waits) || (is_only_paced && (waits || self.queue.parked(&target.name) > 0))
+                };
+                !self.routes().destinations().any(may_come)
+            }
+            Until::Settled if self.queue.fault().is_some() => true,
+            Until::Settled => !ready && !searching && parked == 0 && next_due.is_none(),
+        }
+    }
+
+    /// Up to when messages may be due to be claimed. A one-shot run takes what was due when it
+    /// began, so that it takes no message twice.
+    pub(super) fn horizon(&self) -> SystemTime {
+        let now = (self.conditions.now)();
+        // The clock may be set back meanwhile.
+        if self.until == Until::Drained { self.began.min(now) } else { now }
+    }
+
+    /// Rings when a retry or a probe falls due.
+    pub(super) async fn keep_time(&self) {
+        let bell = self.queue.bell();
+        loop {
+            let Some(wait) = self.next_alarm() else {
+                bell.timer_set().await;
+                continue;
+            };
+            tokio::select! {
+                () = sleep(wait) => {
+                    bell.ring();
+                    // What rings in vain (a message held elsewhere, say) must not ring without end.
+                    sleep(Duration::from_millis(20)).await;
+                }
+                () = bell.timer_set() => {}
+            }
+        }
+    }
+
+    /// How long until a hand that has nothing to do should look again, if there is one.
+    pub(super) fn next_alarm(&self) -> Option<Duration> {
+        if self.listening.load(Ordering::Acquire) == 0 || !self.stop.may_claim() {
+            return None;
+        }
+        let outlook = self.queue.outlook(self.horizon());
+        let wall = (self.conditions.now)();
+        let next_due = if self.until == Until::Drained { None } else { outlook.next_due };
+        let to_retry = next_due.map(|due| due.duration_since(wall).unwrap_or_default());
+        let something_waits = outlook.ready || outlook.parked > 0 || to_retry == Some(Duration::ZERO);
+        let now = Instant::now().into_std();
+        let routes = self.routes();
+        let (open, closed): (Vec<_>, Vec<_>) = routes.destinations().partition(|target| target.gate().admits(now));
+        if open.iter().any(|target| outlook.ready || self.queue.parked(&target.name) > 0) {
+            // It has opened since this hand looked.
+            return Some(Duration::ZERO);
+        }
+        let is_awaited = |target: &Destination| {
+            if open.is_empty() { something_waits } else { self.queue.parked(&target.name) > 0 }
+        };
+        let opens_at = closed.iter().filter(|target| is_awaited(target)).filter_map(|target| target.gate().opens_at());
+        let to_open = opens_at.min().map(|at| at.saturating_duration_since(now));
+        if open.is_empty() && something_waits { to_open } else { to_retry.into_iter().chain(to_open).min() }
+    }
+}

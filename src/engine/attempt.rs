@@ -1,0 +1,130 @@
+//! One attempt at a target, and what becomes of the message after it.
+
+use super::gate::{Health, Pass, Sign};
+use super::log::{log_attempt, log_health};
+use super::message::Message;
+use super::outcome::{Blame, Note, Outcome, Settlement};
+use super::retry::{Facts, decide};
+use super::route::Destination;
+use super::run::{Engine, Job};
+use super::stop::Stop;
+use super::target::Target;
+use super::text::printable;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::error;
+
+impl Engine {
+    pub(super) async fn attempt_and_settle(&self, lane: usize, job: Job, stop: &mut Stop) {
+        let Job { mut message, mut lease, destination, pass } = job;
+        let began = Instant::now();
+        let outcome = if lease.sending() {
+            tokio::select! {
+                biased;
+                outcome = guarded(destination.target(lane), &message) => Some(outcome),
+                () = stop.now() => None,
+            }
+        } else {
+            None
+        };
+        if let Some(outcome) = outcome {
+            let settlement = self.judge(&message, &destination, &pass, &outcome, began.elapsed());
+            let death = match &settlement {
+                Settlement::Dead { note } => destination.on_dead.as_deref().map(|on_dead| (on_dead, note.clone())),
+                _ => None,
+            };
+            if death.is_none() {
+                // The last close of a removed file may take long: that is the queue's to do.
+                message.let_go();
+            }
+            self.tally.count(&settlement);
+            self.settle(&message, lease, settlement).await;
+            if let Some((on_dead, note)) = death {
+                tell_of_death(on_dead, message, note, stop).await;
+            }
+        } else {
+            self.learn(&destination, &pass, Sign::Nothing);
+            self.settle(&message, lease, Settlement::Release).await;
+        }
+        let is_retired = destination.gate().leave(pass);
+        if is_retired {
+            self.strays.fetch_sub(1, Ordering::AcqRel);
+            self.count_hands();
+        }
+    }
+
+    /// What becomes of a message after an attempt.
+    fn judge(
+        &self,
+        message: &Message,
+        destination: &Destination,
+        pass: &Pass,
+        outcome: &Outcome,
+        took: Duration,
+    ) -> Settlement {
+        let last_try = message.history.last_try;
+        let took_another_since = last_try.is_some_and(|time| destination.gate().took_since(time));
+        let health = self.learn(destination, pass, Sign::from(outcome));
+        let facts = Facts {
+            target: destination.name.clone(),
+            took,
+            tries: message.history.tries,
+            charged: message.history.charged,
+            first_charged: message.history.first_charged,
+            took_another_since,
+            target_down: health == Health::Down,
+            now: (self.conditions.now)(),
+            dice: (self.conditions.dice)(),
+        };
+        let settlement = decide(outcome.clone(), &destination.retry, facts);
+        log_attempt(message, destination, outcome, &settlement, took);
+        settlement
+    }
+
+    fn learn(&self, destination: &Destination, pass: &Pass, sign: Sign) -> Health {
+        let now = Instant::now().into_std();
+        let mut gate = destination.gate();
+        let changed = gate.learn(pass, sign, now, (self.conditions.now)(), (self.conditions.dice)());
+        let health = gate.health();
+        drop(gate);
+        if health == Health::Down {
+            // The next probe has its time now.
+            self.queue.bell().set_timer();
+        }
+        if changed {
+            log_health(destination, health);
+        }
+        health
+    }
+}
+
+/// Tells whom it concerns that a message has died. It is told once; should that fail, the log has it.
+async fn tell_of_death(on_dead: &dyn Target, mut message: Message, note: Note, stop: &mut Stop) {
+    message.history.add_try(note.at, true);
+    message.history.last_reason = note.reason;
+    let told = tokio::select! {
+        biased;
+        told = guarded(on_dead, &message) => told,
+        () = stop.now() => return,
+    };
+    if !matches!(told, Outcome::Done { .. }) {
+        error!(event = "on_dead_failed", id = %message.id, file = message.name, reason = told.reason());
+    }
+}
+
+/// An attempt that cannot take the loop down with it.
+async fn guarded(target: &dyn Target, message: &Message) -> Outcome {
+    AssertUnwindSafe(target.attempt(message)).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Outcome::Retry {
+            blame: Blame::Ourselves,
+            status: None,
+            reason: format!("a bug in maildirq: {}", printable(text.as_bytes())),
+            after: None,
+        }
+    })
+}
