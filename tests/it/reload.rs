@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::support::{
-    Allowed, Answer, App, Delivery, Exit, Gate, Ledger, Maildir, Maildirq, SOON, holds_for, wait_for, wait_until,
+    Allowed, Answer, App, Delivery, Exit, Gate, Ledger, Maildir, Maildirq, Request, SOON, holds_for, wait_for,
+    wait_until,
 };
 
 const MAIL: &str = "From: ada@example.org\nSubject: reload\n\nHello\n";
@@ -56,24 +56,31 @@ fn slow_app() -> (App, Gate) {
 mod under_load {
     use super::*;
 
-    const MAILS: u64 = 1500;
+    const MAILS: u64 = 600;
 
     #[test]
     fn no_mail_is_lost_or_doubled_however_often_the_configuration_changes() {
         let maildir = Maildir::in_memory();
         let beside = maildir.beside("beside/Maildir");
-        let (app, other) = (App::plan(|_| Answer::ok()).forgetting().start(), App::accepting());
+        let slowly = |_: &Request| Answer::ok().after(Duration::from_millis(3));
+        let [app, other] = [(); 2].map(|()| App::plan(slowly).forgetting().start());
         let configs = [one(&maildir, &app), another(&maildir, &beside, &app, &other)];
         let watch = watch(&configs[0]);
         let mut ledger = Ledger::producing(&maildir, MAILS, 7);
-        let mut ledger_beside = Ledger::producing(&beside, MAILS / 10, 8);
+        let mut ledger_beside = Ledger::producing(&beside, MAILS, 8);
 
+        // Often, but not so often that a queue is gone before its mail has been found.
         let mut hang_ups = 0;
-        while app.count() + other.count() < usize::try_from(MAILS).unwrap() || hang_ups < 100 {
-            hang_ups += 1;
-            watch.hang_up_with(&configs[hang_ups % 2]);
-            thread::sleep(Duration::from_millis(5));
-        }
+        let mut next = Instant::now();
+        wait_until("all has arrived, or is dead", 3 * SOON, || {
+            if Instant::now() >= next {
+                hang_ups += 1;
+                watch.hang_up_with(&configs[hang_ups % 2]);
+                next = Instant::now() + Duration::from_millis(15);
+            }
+            let dead = maildir.dead().len() + beside.dead().len();
+            app.count() + other.count() + dead >= 2 * usize::try_from(MAILS).unwrap()
+        });
         ledger.finish();
         ledger_beside.finish();
         watch.hang_up_with(&configs[1]);
@@ -101,7 +108,7 @@ mod under_load {
                       [[route]]\nwhen = { queue = 'main' }\ntarget = 'app'\n\
                       [[route]]\nwhen = { queue = 'beside' }\ntarget = 'other'\n";
         let queues = queue("main", maildir) + &queue("beside", beside) + "max_size = '10MB'\n";
-        let targets = target("app", &app.url(), "concurrency = 1") + &target("other", &other.url(), "");
+        let targets = target("app", &app.url(), "concurrency = 1") + &target("other", &other.url(), "concurrency = 4");
         [&queues, routes, &targets].concat()
     }
 
