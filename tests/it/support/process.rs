@@ -259,8 +259,11 @@ impl Maildirq {
     /// How often its threads of this name have gone to sleep so far; of all threads for "".
     pub fn naps(&self, thread: &str) -> u64 {
         let threads = fs::read_dir(self.proc("task")).unwrap().map(|thread| thread.unwrap().path());
-        let named = threads.filter(|path| fs::read_to_string(path.join("comm")).unwrap().starts_with(thread));
-        named.map(|path| field(&path.join("status"), "voluntary_ctxt_switches:")).sum()
+        // A thread may end meanwhile.
+        let named =
+            threads.filter(|path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with(thread)));
+        let told = named.filter_map(|path| fs::read_to_string(path.join("status")).ok());
+        told.map(|status| number(&status, "voluntary_ctxt_switches:")).sum()
     }
 
     /// Until its threads of this name have gone to sleep, and have heard of nothing for a while.
@@ -274,7 +277,7 @@ impl Maildirq {
     }
 
     fn status_field(&self, name: &str) -> u64 {
-        field(&self.proc("status"), name)
+        number(&fs::read_to_string(self.proc("status")).unwrap(), name)
     }
 
     fn proc(&self, file: &str) -> PathBuf {
@@ -364,8 +367,7 @@ impl Heard {
 }
 
 /// A number in a status file of proc(5).
-fn field(status: &Path, name: &str) -> u64 {
-    let status = fs::read_to_string(status).unwrap();
+fn number(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a number")
 }
