@@ -122,6 +122,7 @@ impl Service {
 
     /// Looks, now and then, whether globs find other Maildirs than before.
     async fn look_for_maildirs(&self) {
+        let mut complaint = String::new();
         loop {
             let config = self.built.lock().unwrap_or_else(PoisonError::into_inner).config.clone();
             let globs = config.iter().flat_map(|config| &config.queues).filter(|queue| queue.has_globs());
@@ -134,9 +135,12 @@ impl Service {
             };
             tokio::select! {
                 () = is_time => {
-                    if let Some(Err(error)) = config.map(|config| self.look_again(config)) {
-                        tracing::warn!(event = "maildirs_not_found", reason = format!("{error:#}"));
+                    let looked = config.map_or(Ok(()), |config| self.look_again(config));
+                    let reason = looked.map_or_else(|error| format!("{error:#}"), |()| String::new());
+                    if !reason.is_empty() && reason != complaint {
+                        tracing::warn!(event = "maildirs_not_found", reason);
                     }
+                    complaint = reason;
                 }
                 // The pace may be another one now.
                 () = self.reloaded.notified() => {}

@@ -18,6 +18,10 @@ pub(super) fn log_attempt(
 ) {
     let dur_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let message_id = message.header().get("message-id").map(printable);
+    let reason = match settlement {
+        Settlement::Dead { note } => &note.reason,
+        _ => outcome.reason(),
+    };
     macro_rules! line {
         ($level:ident, $event:literal, $outcome:literal, $due:expr) => {
             $level!(
@@ -34,7 +38,7 @@ pub(super) fn log_attempt(
                 dur_ms,
                 due = $due,
                 message_id,
-                reason = outcome.reason(),
+                reason,
             )
         };
     }

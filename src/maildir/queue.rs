@@ -47,9 +47,11 @@ impl MaildirQueue {
         Maildir::new(number, layout, options, Arc::clone(&self.common)).map(Arc::new)
     }
 
-    /// The Maildir at this path, where it is served with just these options.
+    /// The Maildir at this path, where it is served with just these options and still is the folder
+    /// that was opened.
     pub fn find(&self, path: &Path, options: &Options) -> Option<Arc<Maildir>> {
-        self.common.served().at(path).filter(|maildir| maildir.options == *options).cloned()
+        let found = self.common.served().at(path).cloned();
+        found.filter(|maildir| maildir.options == *options && maildir.layout.check_in_place().is_ok())
     }
 
     /// How many Maildirs are served.

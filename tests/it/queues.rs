@@ -108,7 +108,8 @@ mod crowd {
         assert_eq!(watch.open_files_with("anon_inode:inotify"), 2);
         assert!(files <= 4 * COUNT + 60, "{files} open files");
         assert!(watch.open_files() <= files + 2 * 16, "{files} before, {} now", watch.open_files());
-        assert!(threads <= 16 && watch.threads() <= 16, "{threads} threads before, {} now", watch.threads());
+        // Some come and go: a removal that takes long has one of its own, for as many messages as are in hand.
+        assert!(threads.max(watch.threads()) <= 40, "{threads} threads before, {} now", watch.threads());
         assert_eq!(watch.stop(), Exit::Ok);
         assert!(maildirs.iter().all(|maildir| maildir.hands().is_empty() && maildir.stories().is_empty()));
     }
