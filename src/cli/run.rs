@@ -86,10 +86,6 @@ impl RunArgs {
     pub fn source(&self) -> Result<Source<'_>, Exit> {
         let (config, path) = match (&self.maildir, &self.post) {
             (Some(maildir), Some(url)) => (Config::of_flags(maildir.clone(), url.clone()), None),
-            _ if self.file.find().is_none() => {
-                complain("what to take mail from, and where to?\n  = try: --maildir PATH --post URL, or -c FILE");
-                return Err(Exit::Usage);
-            }
             _ => {
                 let (path, reading) = self.file.read()?;
                 tracing::debug!(event = "config", path = %path.display());

@@ -79,8 +79,7 @@ fn a_maildir_that_is_not_ours_to_write_is_refused_with_advice() {
 fn a_wrong_flag_is_a_matter_of_usage() {
     let maildir = Maildir::new();
     let path = maildir.path().to_str().unwrap();
-    let cases: [(&[&str], &[&str]); 8] = [
-        (&[], &["--maildir PATH --post URL", "-c FILE"]),
+    let cases: [(&[&str], &[&str]); 7] = [
         (&["--maildir", path], &["--post", "Usage"]),
         (&["--post", URL], &["--maildir", "Usage"]),
         (&["--maildir", path, "--post", "app:3000"], &["--post", "http://", "app:"]),
@@ -93,6 +92,8 @@ fn a_wrong_flag_is_a_matter_of_usage() {
     for (flags, words) in cases {
         refuses(|launch| launch.args(flags), Exit::Usage, words);
     }
+    let words = ["no configuration file", "/etc/maildirq/maildirq.toml", "--maildir PATH --post URL", "-c FILE"];
+    refuses(|launch| launch.env("MAILDIRQ_CONFIG", ""), Exit::NoInput, &words);
     refuses(|launch| launch.config("").maildir(maildir.path()), Exit::Usage, &["--config", "cannot be used with"]);
     assert_eq!(everything_in(maildir.path()), before, "something was made");
 }

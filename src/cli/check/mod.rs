@@ -35,10 +35,11 @@ use subject::Subject;
 ///
 /// Reads the configuration, and looks at what it needs of this machine: Maildirs and
 /// whose they are, Postfix, mail clients, limits, disks, programs, the systemd unit.
-/// All that is wrong is told at once, each with what to do. Nothing is changed.
+/// All that is wrong with the file is told at once, and once that is right, all that is
+/// wrong with the machine; each with what to do. Nothing is changed.
 ///
 /// Exit code: 0 nothing keeps mail from being processed · 1 warnings, with --strict ·
-/// 66 there is no configuration file · 78 errors.
+/// 66 no configuration file was named or found · 78 errors.
 ///
 /// Example: maildirq check --live
 #[derive(Clone, Debug, clap::Args)]
@@ -160,7 +161,8 @@ impl Report<'_> {
                 counted(config.routes.len(), "route"),
                 counted(config.targets.len(), "target")
             ),
-            _ => counts.join(", "),
+            Some(_) => counts.join(", "),
+            None => format!("{}; the machine is looked at when the file is right", counts.join(", ")),
         }
     }
 
