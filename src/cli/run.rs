@@ -164,7 +164,7 @@ fn reload(source: &Source<'_>, service: &Service) {
     });
     match reloaded {
         Ok((queues, routes, targets)) => tracing::info!(event = "reloaded", queues, routes, targets),
-        Err(reason) => tracing::error!(event = "reload_failed", reason, "the configuration is the same as before"),
+        Err(reason) => tracing::error!(event = "reload_failed", reason, "the old configuration stays in force"),
     }
 }
 

@@ -12,8 +12,10 @@ use super::search::came;
 use super::sync::Changed;
 use super::wishes::{Room, Wish};
 use super::{crash, story};
+use crate::engine::text::printable;
 use crate::engine::{Body, Claim, Envelope, EnvelopeRules, Header, Id, Message};
 use rustix::fs::{Access, AtFlags, accessat};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -60,6 +62,8 @@ pub struct Maildir {
     pub(super) hands: Option<Hands>,
     pub(super) leftovers: Leftovers,
     trouble: Mutex<Trouble>,
+    /// The paused targets that the log has told of.
+    told_paused: Mutex<BTreeSet<String>>,
     is_closed: AtomicBool,
 }
 
@@ -97,8 +101,17 @@ impl Maildir {
             }
             Err(error) => return Err(layout.error("maildirq/hands", error)),
         };
-        let (leftovers, trouble, is_closed) = (Leftovers::default(), Mutex::default(), AtomicBool::new(false));
-        Ok(Maildir { number, layout, options, common, hands, leftovers, trouble, is_closed })
+        Ok(Maildir {
+            number,
+            layout,
+            options,
+            common,
+            hands,
+            leftovers: Leftovers::default(),
+            trouble: Mutex::default(),
+            told_paused: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+        })
     }
 
     /// Its path, fit to be shown.
@@ -159,6 +172,27 @@ impl Maildir {
     /// Whether an operator has paused this target for this Maildir.
     pub(super) fn is_paused(&self, target: &str) -> bool {
         accessat(self.layout.root(), format!("{PAUSED}/{target}"), Access::EXISTS, AtFlags::empty()).is_ok()
+    }
+
+    /// A person has paused a target for this Maildir, or has let go of it.
+    pub(super) fn pause_changed(&self, target: &OsStr) {
+        let (queue, maildir, target) = (&*self.options.queue, self.shown(), target.to_string_lossy());
+        let (target, is_paused) = (printable(target.as_bytes()), self.is_paused(&target));
+        let mut told = self.told_paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = if is_paused { told.insert(target.clone()) } else { told.remove(&target) };
+        drop(told);
+        if is_news && is_paused {
+            tracing::warn!(event = "paused", queue, maildir, target, "mail for it waits until its marker is removed");
+        } else if is_news {
+            tracing::info!(event = "resumed", queue, maildir, target);
+        }
+        self.pauses_changed();
+    }
+
+    /// Says which targets are paused, at the beginning.
+    pub(super) fn tell_of_pauses(&self) {
+        let marked = std::fs::read_dir(self.layout.path().join(PAUSED)).into_iter().flatten().flatten();
+        marked.for_each(|entry| self.pause_changed(&entry.file_name()));
     }
 
     /// A person may have let go of a target.

@@ -73,7 +73,10 @@ impl Upkeep {
             }
         }
         for maildir in served.all() {
-            self.cares.entry(maildir.number).or_insert_with(|| Care::new(Arc::clone(maildir)));
+            self.cares.entry(maildir.number).or_insert_with(|| {
+                maildir.tell_of_pauses();
+                Care::new(Arc::clone(maildir))
+            });
         }
     }
 

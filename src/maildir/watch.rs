@@ -147,7 +147,7 @@ fn look(common: &Common, kind: EventKind, path: &Path) {
             maildir.story_changed(id);
         }
     } else if let Some(maildir) = maildir_of(PAUSED) {
-        maildir.pauses_changed();
+        maildir.pause_changed(name);
     } else if name == "new"
         && let Some(maildir) = common.served().at(folder)
     {

@@ -183,9 +183,12 @@ fn a_paused_target_gets_nothing_until_it_goes_on() {
     (0..10).for_each(|number| drop(maildir.deliver(format!("Subject: {number}\n\nhi\n"))));
     holds_for("nothing comes", Duration::from_millis(300), || app.connections() == 0);
     assert_nothing_was_held_against(&maildir, 1);
+    assert_eq!(watch.wait_for_event("paused")["target"], "app");
     fs::remove_file(&marker).unwrap();
 
     app.wait_for_accepted(10);
+    watch.wait_for_event("resumed");
+    assert_eq!((watch.events("paused").len(), watch.events("resumed").len()), (1, 1));
     wait_until("all is done", SOON, || maildir.waiting().is_empty());
     assert_eq!(maildir.stories(), [""; 0]);
 }
@@ -199,6 +202,7 @@ fn a_drain_leaves_the_mail_of_a_paused_target_alone() {
     let drain = Maildirq::drain(&maildir, &app.url()).run();
 
     assert_eq!((drain.exit(), app.connections(), maildir.waiting().len()), (Exit::SomeWait, 0, 10));
+    assert_eq!(drain.events("paused").len(), 1, "it says why");
     assert_nothing_was_held_against(&maildir, 1);
 }
 
