@@ -25,3 +25,8 @@ pub mod maildir;
 pub mod secret;
 pub mod target;
 pub mod wire;
+
+/// A new process has what is open here, locks included, until it becomes another program. So tests that
+/// mind who has a file open must not run while others start programs: those read this, these write it.
+#[cfg(test)]
+pub(crate) static FORKS: std::sync::RwLock<()> = std::sync::RwLock::new(());

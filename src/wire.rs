@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 use tokio::runtime;
@@ -52,10 +52,18 @@ struct Built {
 
 /// What a configuration stands for, all of it ready to be used.
 struct Prepared {
-    maildirs: Vec<Arc<Maildir>>,
     destinations: BTreeMap<String, Arc<Destination>>,
-    unusable: BTreeMap<PathBuf, String>,
+    found: Found,
+}
+
+/// The Maildirs of a configuration.
+#[derive(Default)]
+struct Found {
+    maildirs: Vec<Arc<Maildir>>,
+    /// How many of them were not served before.
+    opened: usize,
     first_started: Vec<PathBuf>,
+    unusable: BTreeMap<PathBuf, String>,
 }
 
 /// All Maildirs that a configuration names, and those that its globs find.
@@ -91,11 +99,11 @@ impl Service {
         let prepared = prepare(&config, &queue, lanes, &Built::default())?;
         let routes = Routes::new(prepared.destinations.values().cloned().collect(), config.routes.clone());
         let queue_of_engine = Arc::clone(&queue);
-        queue.serve(prepared.maildirs);
+        let Prepared { destinations, found } = prepared;
+        queue.serve(found.maildirs);
         let engine = Arc::new(Engine::new(queue_of_engine, routes, plan.until, stop, Conditions::default()));
-        let Prepared { destinations, unusable, first_started, .. } = prepared;
-        let built = Mutex::new(Built { config: Some(config), destinations, unusable });
-        Ok((Service { engine, queue, lanes, plan, built, reloaded: Notify::new() }, first_started))
+        let built = Mutex::new(Built { config: Some(config), destinations, unusable: found.unusable });
+        Ok((Service { engine, queue, lanes, plan, built, reloaded: Notify::new() }, found.first_started))
     }
 
     /// Goes on with another configuration, wholly or not at all. What is the same in both is kept as
@@ -104,19 +112,19 @@ impl Service {
     /// # Errors
     /// Something in it cannot be used; then nothing has changed.
     pub fn reload(&self, config: Config) -> anyhow::Result<()> {
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut built = self.built();
         let prepared = prepare(&config, &self.queue, self.lanes, &built)?;
         let routes = Routes::new(prepared.destinations.values().cloned().collect(), config.routes.clone());
-        let Prepared { maildirs, destinations, unusable, .. } = prepared;
-        self.engine.reroute(routes, || self.queue.serve(maildirs));
-        *built = Built { config: Some(config), destinations, unusable };
+        let Prepared { destinations, found } = prepared;
+        self.engine.reroute(routes, || self.queue.serve(found.maildirs));
+        *built = Built { config: Some(config), destinations, unusable: found.unusable };
         self.reloaded.notify_one();
         Ok(())
     }
 
     /// How long running attempts may go on after a signal to stop.
     pub fn shutdown_timeout(&self) -> Duration {
-        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let built = self.built();
         built.config.as_ref().map_or(Duration::ZERO, |config| config.shutdown_timeout)
     }
 
@@ -124,9 +132,7 @@ impl Service {
     async fn look_for_maildirs(&self) {
         let mut complaint = String::new();
         loop {
-            let config = self.built.lock().unwrap_or_else(PoisonError::into_inner).config.clone();
-            let globs = config.iter().flat_map(|config| &config.queues).filter(|queue| queue.has_globs());
-            let pace = globs.map(|queue| queue.rescan).min().filter(|_| self.plan.until == Until::Stopped);
+            let pace = self.pace_of_globs().filter(|_| self.plan.until == Until::Stopped);
             let is_time = async {
                 match pace {
                     Some(pace) => sleep(pace).await,
@@ -135,8 +141,7 @@ impl Service {
             };
             tokio::select! {
                 () = is_time => {
-                    let looked = config.map_or(Ok(()), |config| self.look_again(config));
-                    let reason = looked.map_or_else(|error| format!("{error:#}"), |()| String::new());
+                    let reason = self.look_again().map_or_else(|error| format!("{error:#}"), |()| String::new());
                     if !reason.is_empty() && reason != complaint {
                         tracing::warn!(event = "maildirs_not_found", reason);
                     }
@@ -148,13 +153,29 @@ impl Service {
         }
     }
 
-    /// As a reload of the same configuration, where that would change anything.
-    fn look_again(&self, config: Config) -> anyhow::Result<()> {
-        let places = places(&config)?;
-        let is_served = |(place, options): &(Place, Options)| self.queue.find(&place.path, options).is_some();
-        // One that could not be opened may be opened now.
-        let is_same = places.len() == self.queue.len() && places.iter().all(is_served);
-        if is_same { Ok(()) } else { self.reload(config) }
+    /// How often to look for what globs find, where there are any.
+    fn pace_of_globs(&self) -> Option<Duration> {
+        let built = self.built();
+        let queues = built.config.iter().flat_map(|config| &config.queues);
+        queues.filter(|queue| queue.has_globs()).map(|queue| queue.rescan).min()
+    }
+
+    /// Serves the Maildirs that are there now, by the configuration that is in force. Nothing else
+    /// changes: what waits for a target goes on waiting for it.
+    fn look_again(&self) -> anyhow::Result<()> {
+        let mut built = self.built();
+        let Some(config) = &built.config else { return Ok(()) };
+        let found = find_maildirs(config, &self.queue, &built)?;
+        let is_same = found.maildirs.len() == self.queue.len() && found.opened == 0;
+        built.unusable = found.unusable;
+        if !is_same {
+            self.engine.exchange(|| self.queue.serve(found.maildirs));
+        }
+        Ok(())
+    }
+
+    fn built(&self) -> MutexGuard<'_, Built> {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs the engine's hands on threads of their own until the end, and oversees them here.
@@ -196,12 +217,7 @@ impl Service {
 
 /// Opens and builds all that a configuration names, as far as it is not there already.
 fn prepare(config: &Config, queue: &MaildirQueue, lanes: usize, built: &Built) -> anyhow::Result<Prepared> {
-    let mut prepared = Prepared {
-        maildirs: Vec::new(),
-        destinations: BTreeMap::new(),
-        unusable: BTreeMap::new(),
-        first_started: Vec::new(),
-    };
+    let mut destinations = BTreeMap::new();
     for target in &config.targets {
         let before = built.config.iter().flat_map(|config| &config.targets).find(|before| *before == target);
         let same = before.and_then(|before| built.destinations.get(&before.name));
@@ -209,31 +225,41 @@ fn prepare(config: &Config, queue: &MaildirQueue, lanes: usize, built: &Built) -
             Some(same) => Arc::clone(same),
             None => destination(target, lanes).with_context(|| format!("[target.{}]", target.name))?,
         };
-        prepared.destinations.insert(target.name.clone(), destination);
+        destinations.insert(target.name.clone(), destination);
     }
+    Ok(Prepared { destinations, found: find_maildirs(config, queue, built)? })
+}
+
+/// Finds the Maildirs that a configuration names, and opens those that are not served yet.
+fn find_maildirs(config: &Config, queue: &MaildirQueue, built: &Built) -> anyhow::Result<Found> {
+    let mut found = Found::default();
     for (place, options) in places(config)? {
         if let Some(maildir) = queue.find(&place.path, &options) {
-            prepared.maildirs.push(maildir);
+            found.maildirs.push(maildir);
             continue;
         }
         match open(queue, &place, options) {
             Ok((maildir, is_first_start)) => {
-                if is_first_start {
-                    prepared.first_started.push(place.path);
+                if is_first_start && built.config.is_some() {
+                    tracing::info!(event = "first_start", maildir = %place.path.display(), "never served before");
                 }
-                prepared.maildirs.push(maildir);
+                if is_first_start {
+                    found.first_started.push(place.path);
+                }
+                found.maildirs.push(maildir);
+                found.opened += 1;
             }
             Err(error) if place.was_found => {
                 let reason = format!("{error:#}");
                 if built.unusable.get(&place.path) != Some(&reason) {
                     tracing::error!(event = "maildir_unusable", path = %place.path.display(), reason, "it is left alone");
                 }
-                prepared.unusable.insert(place.path, reason);
+                found.unusable.insert(place.path, reason);
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(prepared)
+    Ok(found)
 }
 
 fn open(queue: &MaildirQueue, place: &Place, options: Options) -> anyhow::Result<(Arc<Maildir>, bool)> {

@@ -94,6 +94,6 @@ pub fn become_owner_of_all(config: &Config) -> Result<(), Exit> {
         Exit::from(error)
     };
     let places = wire::places(config).map_err(|error| fail(&error))?;
-    let paths: Vec<_> = places.iter().map(|(place, _)| place.path.as_path()).collect();
-    become_owner(&paths).map_err(|error| fail(&error))
+    let places: Vec<_> = places.into_iter().map(|(place, _)| place).collect();
+    become_owner(&places).map_err(|error| fail(&error))
 }

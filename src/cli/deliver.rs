@@ -6,7 +6,7 @@
 
 use super::{Exit, say};
 use crate::config::parse_size;
-use crate::maildir::{Delivery, Refusal, become_owner, deliver};
+use crate::maildir::{Delivery, Place, Refusal, become_owner, deliver};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
@@ -73,8 +73,11 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         }
         Err(error) => {
             let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            say(format_args!("4.3.5 maildirq: {first}; see 'maildirq deliver --help'"));
+            // All up to the blank line is what is wrong; an MTA keeps only one line of it.
+            let wrong = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
+            let wrong = wrong.collect::<Vec<_>>().join(" ");
+            let wrong = wrong.trim_start_matches("error: ");
+            say(format_args!("4.3.5 maildirq: {wrong}; see 'maildirq deliver --help'"));
             Exit::TempFail
         }
     }
@@ -83,7 +86,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
 /// Delivers what is on standard input.
 pub fn run(args: &Args) -> Exit {
     let delivery = Delivery { sender: args.sender.clone(), recipient: args.recipient.clone(), max_size: args.max_size };
-    if let Err(error) = become_owner(&[&args.path]) {
+    if let Err(error) = become_owner(&[Place { path: args.path.clone(), was_found: false }]) {
         say(format_args!("4.3.0 maildirq: {error}"));
         return Exit::TempFail;
     }

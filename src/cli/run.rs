@@ -4,7 +4,7 @@ use super::config_file::{ConfigArg, become_owner_of_all};
 use super::signals::Signals;
 use super::{Exit, complain, say};
 use crate::config::{Address, Config, parse_duration};
-use crate::engine::{Engine, Report, Stop};
+use crate::engine::{Engine, Report, Stop, Until};
 use crate::logging::{self, Format};
 use crate::maildir::{OpenError, Waiting, survey};
 use crate::wire::{self, Plan, Service};
@@ -84,14 +84,13 @@ impl RunArgs {
     /// # Errors
     /// It was told of; this is how to end.
     pub fn source(&self) -> Result<Source<'_>, Exit> {
-        let (config, path) = match (&self.maildir, &self.post) {
-            (Some(maildir), Some(url)) => (Config::of_flags(maildir.clone(), url.clone()), None),
-            _ => {
-                let (path, reading) = self.file.read()?;
-                tracing::debug!(event = "config", path = %path.display());
-                reading.warnings.iter().for_each(warn);
-                (reading.config, Some(path))
-            }
+        let (config, path) = if let (Some(maildir), Some(url)) = (&self.maildir, &self.post) {
+            (Config::of_flags(maildir.clone(), url.clone()), None)
+        } else {
+            let (path, reading) = self.file.read()?;
+            tracing::debug!(event = "config", path = %path.display());
+            reading.warnings.iter().for_each(warn);
+            (reading.config, Some(path))
         };
         let config = self.adjust(config);
         become_owner_of_all(&config)?;
@@ -139,7 +138,7 @@ where
         let ended_by = OnceLock::new();
         let ended = tokio::select! {
             ended = service.run() => ended,
-            () = signals.obey(&handle, || service.shutdown_timeout(), || reload(source, &service), &ended_by) => Ok(()),
+            () = signals.obey(&handle, || service.shutdown_timeout(), || reload(source, &service, plan), &ended_by) => Ok(()),
             () = async { beside(Arc::clone(&service.engine)).await; std::future::pending().await } => Ok(()),
         };
         ended?;
@@ -157,7 +156,10 @@ where
 }
 
 /// All or nothing: what is wrong in the new configuration leaves the old one in force.
-fn reload(source: &Source<'_>, service: &Service) {
+fn reload(source: &Source<'_>, service: &Service, plan: Plan) {
+    if plan.until != Until::Stopped {
+        return tracing::info!(event = "not_reloaded", "a run that ends by itself keeps its configuration");
+    }
     let reloaded = source.again().and_then(|config| {
         let counts = (config.queues.len(), config.routes.len(), config.targets.len());
         service.reload(config).map(|()| counts).map_err(|error| format!("{error:#}"))

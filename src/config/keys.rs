@@ -162,7 +162,7 @@ keys! {
     ROUTE_NAME = "name" in Route: Kind::Text, as r#""invoices""#;
     /// Which messages it is for; every message unless given.
     WHEN = "when" in Route: Kind::One(Place::When), as r#"{ to = "support+*@example.com" }"#;
-    /// The name of the target. `ignore` takes mail and removes it.
+    /// The name of the target. `ignore` takes mail, which is then removed or kept as `done` has it.
     ROUTE_TARGET = "target" in Route: Kind::Text, as r#""app""#;
 
     /// The envelope's recipient.

@@ -38,6 +38,11 @@ pub(super) fn usual_concurrency() -> u32 {
 }
 
 fn target(name: &str, item: &Item<'_>, concurrency: u32) -> Option<Target> {
+    if !item.is_table() && Key::of(Place::Target).any(|key| key.name == name) {
+        let text = format!("`{name}` stands in [target]: every target has a name");
+        item.walk.note(Note::error(text).at(item.name.clone()).help("write [target.app] instead of [target]"));
+        return None;
+    }
     let table = item.table(Place::Target)?;
     item.check_name(name);
     if name == IGNORE {

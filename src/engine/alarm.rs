@@ -24,8 +24,7 @@ impl Engine {
                 };
                 !self.routes().destinations().any(may_come)
             }
-            Until::Settled if self.queue.fault().is_some() => true,
-            Until::Settled => !ready && !searching && parked == 0 && next_due.is_none(),
+            Until::Settled => !ready && !searching && parked == 0 && (next_due.is_none() || self.queue.is_stuck()),
         }
     }
 

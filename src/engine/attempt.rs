@@ -19,7 +19,7 @@ use tracing::error;
 
 impl Engine {
     pub(super) async fn attempt_and_settle(&self, lane: usize, job: Job, stop: &mut Stop) {
-        let Job { mut message, mut lease, destination, pass } = job;
+        let Job { routes, mut message, mut lease, destination, pass } = job;
         let began = Instant::now();
         let outcome = if lease.sending() {
             tokio::select! {
@@ -41,7 +41,11 @@ impl Engine {
                 message.let_go();
             }
             self.tally.count(&settlement);
+            let is_parked = matches!(settlement, Settlement::Park { .. });
             self.settle(&message, lease, settlement).await;
+            if is_parked {
+                self.call_back_from(&routes);
+            }
             if let Some((on_dead, note)) = death {
                 tell_of_death(on_dead, message, note, stop).await;
             }
@@ -103,12 +107,13 @@ impl Engine {
 
 /// Tells whom it concerns that a message has died. It is told once; should that fail, the log has it.
 async fn tell_of_death(on_dead: &dyn Target, mut message: Message, note: Note, stop: &mut Stop) {
-    message.history.add_try(note.at, true);
     message.history.last_reason = note.reason;
     let told = tokio::select! {
         biased;
         told = guarded(on_dead, &message) => told,
-        () = stop.now() => return,
+        () = stop.now() => {
+            return error!(event = "on_dead_failed", id = %message.id, file = message.name, reason = "cut off by the end");
+        }
     };
     if !matches!(told, Outcome::Done { .. }) {
         error!(event = "on_dead_failed", id = %message.id, file = message.name, reason = told.reason());

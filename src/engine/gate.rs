@@ -91,7 +91,9 @@ pub enum Sign {
     Alive,
     /// It did not answer, or not sensibly.
     Failed,
-    /// Nothing: the attempt was cut off, or failed for reasons of ours.
+    /// Nothing: it failed for reasons of ours.
+    Ours,
+    /// Nothing: it was cut off.
     Nothing,
 }
 
@@ -101,7 +103,7 @@ impl From<&Outcome> for Sign {
             Outcome::Done { .. } => Sign::Took,
             Outcome::Reject { .. } | Outcome::Retry { blame: Blame::Message, .. } => Sign::Alive,
             Outcome::Retry { blame: Blame::Endpoint | Blame::Unclear, .. } => Sign::Failed,
-            Outcome::Retry { blame: Blame::Ourselves, .. } => Sign::Nothing,
+            Outcome::Retry { blame: Blame::Ourselves, .. } => Sign::Ours,
         }
     }
 }
@@ -126,6 +128,9 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// The least time between a probe that failed for reasons of ours and the next.
+    const PAUSE: Duration = Duration::from_secs(1);
+
     /// A gate that lets `limit` attempts through at a time, and no more than `rate` says.
     pub fn new(limit: usize, rate: Option<Rate>, policy: BreakerPolicy) -> Self {
         Gate {
@@ -211,8 +216,11 @@ impl Gate {
             }
             (Sign::Failed, Breaker::Recovering { .. }) => self.open(now, dice),
             (Sign::Failed, Breaker::Open { .. }) if pass.probe => self.open(now, dice),
+            (Sign::Ours, Breaker::Open { probe_at, probing }) if pass.probe => {
+                (*probe_at, *probing) = (now + self.policy.probe.min(Self::PAUSE), false);
+            }
             (Sign::Nothing, Breaker::Open { probing, .. }) if pass.probe => *probing = false,
-            (Sign::Failed, Breaker::Open { .. }) | (Sign::Nothing, _) => {}
+            (Sign::Failed, Breaker::Open { .. }) | (Sign::Ours | Sign::Nothing, _) => {}
         }
         self.health() != before
     }
@@ -348,6 +356,16 @@ mod tests {
         bench.now += PROBE;
         bench.attempt(Sign::Nothing);
         assert_eq!(bench.room(), 1);
+    }
+
+    #[test]
+    fn a_probe_that_failed_for_reasons_of_ours_is_not_repeated_at_once() {
+        let mut bench = Bench::down(4);
+        bench.now += PROBE;
+        bench.attempt(Sign::Ours);
+        assert_eq!(bench.room(), 0);
+        bench.now += Gate::PAUSE;
+        assert_eq!((bench.room(), bench.gate.health()), (1, Health::Down));
     }
 
     #[test]

@@ -47,13 +47,13 @@ pub(super) fn log_attempt(
         Settlement::Retry { due, .. } => {
             line!(warn, "attempt", "retry", Some(humantime::format_rfc3339_millis(*due).to_string()));
         }
-        Settlement::Park { .. } => line!(warn, "attempt", "retry", Some("when the target is up again")),
+        Settlement::Park { .. } => line!(warn, "attempt", "retry", None::<String>),
         Settlement::Dead { .. } => line!(error, "dead", "dead", None::<String>),
         Settlement::Release => {}
     }
 }
 
-/// One line for a message that is taken and removed because a route says so.
+/// One line for a message that is taken because a route says so.
 pub(super) fn log_ignored(message: &Message) {
     info!(
         event = "ignored",
@@ -64,7 +64,7 @@ pub(super) fn log_ignored(message: &Message) {
         route = &*message.route,
         outcome = "done",
         message_id = message.header().get("message-id").map(printable),
-        "removed, as its route has it"
+        "taken, as its route has it"
     );
 }
 

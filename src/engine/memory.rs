@@ -164,6 +164,10 @@ impl Queue for MemoryQueue {
         None
     }
 
+    fn is_stuck(&self) -> bool {
+        false
+    }
+
     fn outlook(&self, by: SystemTime) -> Outlook {
         let state = self.state();
         let mut outlook = Outlook::default();
@@ -174,7 +178,7 @@ impl Queue for MemoryQueue {
                     outlook.ready |= due <= by;
                     outlook.next_due = Some(outlook.next_due.map_or(due, |next| next.min(due)));
                 }
-                Place::Parked(_) => outlook.parked += 1,
+                Place::Parked(ref target) => outlook.parked += usize::from(!state.paused.contains(&**target)),
                 Place::Held | Place::Dead(_) => {}
             }
         }

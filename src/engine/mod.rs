@@ -13,7 +13,7 @@
 //! | `outcome` | what an attempt came to, and what becomes of the message |
 //! | `retry` | the pure decision from the one to the other |
 //! | `schedule` | how long is waited between attempts; the policies of well-known systems |
-//! | `gate` | how much a target may be given now: its concurrency and its circuit breaker |
+//! | `gate` | how much a target may be given now: its concurrency, its rate and its circuit breaker |
 //! | `queue`, `target` | the traits |
 //! | `pattern`, `rule` | which messages a route is for |
 //! | `route` | which target a message goes to |

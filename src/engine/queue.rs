@@ -29,6 +29,9 @@ pub trait Queue: Send + Sync {
     /// queue tries again by itself, and has said so.
     fn fault(&self) -> Option<String>;
 
+    /// Whether all that waits for a time waits for a part of the queue that is at fault.
+    fn is_stuck(&self) -> bool;
+
     /// What is to be expected of the next calls of [`claim`](Queue::claim).
     fn outlook(&self, by: SystemTime) -> Outlook;
 
@@ -47,7 +50,8 @@ pub struct Outlook {
     pub ready: bool,
     /// It is still looking for the messages that were there at the start.
     pub searching: bool,
-    /// How many messages wait until their target takes mail again.
+    /// How many messages wait until their target takes mail again; those that a person holds back are
+    /// not among them.
     pub parked: usize,
     /// When the first of the messages that wait for a time is, or was, due.
     pub next_due: Option<SystemTime>,

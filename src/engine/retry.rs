@@ -82,7 +82,7 @@ pub fn decide(outcome: Outcome, policy: &RetryPolicy, facts: Facts) -> Settlemen
     match outcome {
         Outcome::Done { .. } => Settlement::Done,
         Outcome::Reject { status, reason } => Settlement::Dead { note: note(status, reason) },
-        Outcome::Retry { blame, .. } if facts.target_down && blame != Blame::Message => {
+        Outcome::Retry { blame: Blame::Endpoint | Blame::Unclear, .. } if facts.target_down => {
             Settlement::Park { target: facts.target }
         }
         Outcome::Retry { blame, status, reason, after } => {
@@ -168,12 +168,13 @@ mod tests {
 
     #[test]
     fn nothing_is_charged_or_written_while_the_target_is_down() {
-        for blame in [Blame::Endpoint, Blame::Unclear, Blame::Ourselves] {
+        for blame in [Blame::Endpoint, Blame::Unclear] {
             let down = Facts { target_down: true, took_another_since: true, ..facts() };
             let settled = decide(failure(blame), &RetryPolicy::default(), down);
             assert_eq!(settled, Settlement::Park { target: "app".into() }, "{blame:?}");
         }
         assert_eq!(charged(Blame::Message, Facts { target_down: true, ..facts() }), Some(true));
+        assert_eq!(charged(Blame::Ourselves, Facts { target_down: true, ..facts() }), Some(false), "it backs off");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The loop. `watch` and `drain` are both this, with another end.
 //!
-//! A fixed number of hands share the queue. Each does the same thing over and over: take a message
+//! As many hands as all targets take together share the queue. Each does the same thing over and over: take a message
 //! whose target has room, try it, settle it. Hands with nothing to do listen to the queue's bell.
 
 use super::gate::Pass;
@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 use tracing::error;
 
@@ -86,6 +87,8 @@ pub(super) struct Tally {
 
 /// A message whose target has room for it.
 pub(super) struct Job {
+    /// The routes by which it came to its target.
+    pub routes: Arc<Routes>,
     pub message: Message,
     pub lease: Box<dyn Lease>,
     pub destination: Arc<Destination>,
@@ -96,8 +99,8 @@ pub(super) struct Job {
 enum Claimed {
     /// It can be tried.
     Job(Job),
-    /// Its target has no room for it.
-    Full(Message, Box<dyn Lease>, Arc<str>),
+    /// Its target has no room for it, by these routes.
+    Full(Message, Box<dyn Lease>, Arc<str>, Arc<Routes>),
     /// It is to be removed.
     Ignored(Message, Box<dyn Lease>),
     /// There is no route for it.
@@ -178,7 +181,25 @@ impl Engine {
     }
 
     pub(super) fn count_hands(&self) {
-        self.hands.send_replace(self.routes().limit() + self.strays.load(Ordering::Acquire));
+        // Counted under the lock of the channel, so that the last to count is right.
+        self.hands.send_modify(|hands| *hands = self.routes().limit() + self.strays.load(Ordering::Acquire));
+    }
+
+    /// Exchanges what the queue serves, at a moment at which no message is between its claim and its
+    /// route. The routes stay.
+    pub fn exchange(&self, change: impl FnOnce()) {
+        let routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        change();
+        drop(routes);
+        self.queue.bell().ring();
+    }
+
+    /// What was parked by routes that are in force no more might wait for a target that is gone.
+    pub(super) fn call_back_from(&self, routes: &Arc<Routes>) {
+        if !Arc::ptr_eq(&self.routes(), routes) {
+            self.queue.release_parked();
+            self.queue.bell().ring();
+        }
     }
 
     /// The routes as they are now.
@@ -239,7 +260,7 @@ impl Engine {
                 return None;
             }
             if stop.may_claim()
-                && let Some(job) = self.take().await
+                && let Some(job) = self.take(stop).await
             {
                 return Some(job);
             }
@@ -273,12 +294,14 @@ impl Engine {
     }
 
     /// Takes a message that its target has room for. Whatever else is met on the way is settled.
-    async fn take(&self) -> Option<Job> {
-        loop {
+    async fn take(&self, stop: &Stop) -> Option<Job> {
+        while stop.may_claim() {
             let (message, lease, settlement) = match self.claim()? {
                 Claimed::Job(job) => return Some(job),
-                Claimed::Full(message, lease, target) => {
+                Claimed::Full(message, lease, target, routes) => {
                     self.settle(&message, lease, Settlement::Park { target }).await;
+                    self.call_back_from(&routes);
+                    yield_now().await;
                     continue;
                 }
                 Claimed::Ignored(message, lease) => {
@@ -292,7 +315,10 @@ impl Engine {
             };
             self.tally.count(&settlement);
             self.settle(&message, lease, settlement).await;
+            // However many there are of these: the other hands of this lane go on, too.
+            yield_now().await;
         }
+        None
     }
 
     /// Capacity before work: nothing is claimed while no target has room, and what is claimed for a
@@ -318,8 +344,11 @@ impl Engine {
         let may_go = is_open(&destination.name) && !lease.is_paused(&destination.name);
         let pass = if may_go { destination.gate().admit(now) } else { None };
         Some(match pass {
-            Some(pass) => Claimed::Job(Job { message, lease, destination: Arc::clone(destination), pass }),
-            None => Claimed::Full(message, lease, Arc::clone(&destination.name)),
+            Some(pass) => {
+                let (destination, routes) = (Arc::clone(destination), Arc::clone(&routes));
+                Claimed::Job(Job { routes, message, lease, destination, pass })
+            }
+            None => Claimed::Full(message, lease, Arc::clone(&destination.name), Arc::clone(&routes)),
         })
     }
 

@@ -145,7 +145,7 @@ impl Backlog {
             if let Some(entry) = self.entry_mut(key)
                 && matches!(entry.place, Place::Ready | Place::Parked)
             {
-                entry.place = Place::Held;
+                (entry.place, entry.awaits) = (Place::Held, Awaits::Time);
                 return Some(Candidate { key, name: (*entry.name).to_owned(), patience: entry.patience });
             }
         }
@@ -321,6 +321,7 @@ impl Backlog {
         let maildirs = &self.maildirs;
         let is_known = |key: &Key| maildirs.get(&key.maildir).is_some_and(|known| known.entries.contains_key(&key.id));
         self.lineup.retain_parked(|key| key.maildir != maildir || is_known(key));
+        self.paused.values_mut().for_each(|keys| keys.retain(is_known));
     }
 
     /// How many messages may be taken at once.
@@ -335,7 +336,13 @@ impl Backlog {
 
     /// How many messages wait for their target.
     pub(super) fn parked_count(&self) -> usize {
-        self.lineup.parked_count() + self.paused.values().map(Vec::len).sum::<usize>()
+        self.lineup.parked_count()
+    }
+
+    /// Whether all that waits for a time waits until its Maildir can be worked on.
+    pub(super) fn is_stuck(&self) -> bool {
+        let mut entries = self.maildirs.values().flat_map(|known| known.entries.values());
+        !entries.any(|entry| matches!(entry.place, Place::Waiting(_)) && entry.awaits != Awaits::Maildir)
     }
 
     /// How many messages wait for this target to be open.
@@ -510,7 +517,7 @@ mod tests {
         while take(&mut backlog, 99).is_some() {}
         backlog.pause(key(1), "a".into());
         backlog.pause(key(2), "b".into());
-        assert_eq!((backlog.parked_count(), backlog.parked_under("a")), (2, 0));
+        assert_eq!((backlog.parked_count(), backlog.parked_under("a")), (0, 0));
         assert_eq!(backlog.take(at(99), |_| true), None, "however open its target is");
         assert!(backlog.resume(7, |target| target == "b", at(50)));
         assert_eq!((take(&mut backlog, 99), take(&mut backlog, 99)), (Some("1".into()), None));
@@ -537,7 +544,9 @@ mod tests {
         let mut backlog = three();
         while take(&mut backlog, 99).is_some() {}
         backlog.wait_for(Awaits::Maildir, key(1), at(500), 0);
+        assert!(backlog.is_stuck());
         backlog.wait(key(2), at(500));
+        assert!(!backlog.is_stuck());
         backlog.maildir_is_well(7, at(99));
         assert_eq!((take(&mut backlog, 99), take(&mut backlog, 99)), (Some("1".into()), None));
     }

@@ -153,9 +153,9 @@ impl Care {
         }
     }
 
-    /// Goes on with a search that is under way. Returns whether there is one.
-    pub(super) fn bite(&mut self, complaints: &mut Complaints) -> bool {
-        let Some(under_way) = &mut self.under_way else { return false };
+    /// Goes on with a search that is under way.
+    pub(super) fn bite(&mut self, complaints: &mut Complaints) {
+        let Some(under_way) = &mut self.under_way else { return };
         match under_way.search.bite(&self.maildir.layout) {
             Ok(None) => self.end_search(complaints),
             Ok(Some(found)) => self.maildir.add_found(&under_way.search, found, under_way.is_thorough),
@@ -164,7 +164,6 @@ impl Care {
                 complaints.say(About::Searching, &self.maildir, error.to_string());
             }
         }
-        true
     }
 
     fn end_search(&mut self, complaints: &mut Complaints) {

@@ -14,7 +14,7 @@ use super::story::{Event, Story};
 use super::{crash, recover};
 use crate::engine::{Claim, Id, Note, Settlement};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::future::Future;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -257,22 +257,6 @@ impl World {
         }
         drop(queue);
         crash::arm(None);
-        self.wait_for_the_kernel();
-    }
-
-    /// A program that another test starts has our open files, and their locks, until it is that program.
-    fn wait_for_the_kernel(&self) {
-        let living = self.processes.iter().flatten().map(|process| process.queue.only());
-        let ours: Vec<_> = living.filter_map(|maildir| Some(maildir.hands.as_ref()?.name().to_owned())).collect();
-        let hands = fs::read_dir(self.folder.join(HANDS)).unwrap().map(|entry| entry.unwrap());
-        let left = hands.filter(|entry| !ours.iter().any(|name| entry.file_name() == **name)).map(|entry| entry.path());
-        let free = self.messages.iter().filter(|(_, expected)| expected.holder.is_none());
-        for path in free.map(|(name, _)| self.folder.join("new").join(name)).chain(left) {
-            let is_held = || File::open(&path).is_ok_and(|file| fs2::FileExt::try_lock_exclusive(&file).is_err());
-            while is_held() {
-                std::thread::yield_now();
-            }
-        }
     }
 
     fn recover(&mut self, who: usize) {
@@ -383,6 +367,7 @@ fn id(maildir: &Maildir, name: &Path) -> Id {
 
 #[test]
 fn every_crash_leaves_what_the_model_says() {
+    let _no_forks = crate::FORKS.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let memory = Path::new("/dev/shm");
     let one: Option<u64> = std::env::var("MAILDIRQ_SEED").ok().map(|seed| seed.parse().expect("a seed is a number"));
     for seed in one.map_or(0..SEEDS, |seed| seed..seed + 1) {

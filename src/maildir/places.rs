@@ -5,6 +5,7 @@ use super::served::Options;
 use crate::engine::text::printable;
 use glob::glob;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 /// Where a queue's mail lies.
@@ -50,7 +51,11 @@ pub fn find_places<'a>(
         }
     }
     for (options, maildirs) in &queues {
-        for path in maildirs.iter().flat_map(Maildirs::found) {
+        let mut found = Vec::new();
+        for maildirs in *maildirs {
+            found.extend(maildirs.found()?);
+        }
+        for path in found {
             if let std::collections::btree_map::Entry::Vacant(free) = taken.entry(identity(&path)) {
                 free.insert(options.queue.to_string());
                 let options = at(&path, options, maildirs);
@@ -75,11 +80,23 @@ impl Maildirs {
     }
 
     /// What is there now of those that match; nothing for one that is named.
-    pub fn found(&self) -> Vec<PathBuf> {
-        let Maildirs::Matching(pattern) = self else { return Vec::new() };
-        // What cannot be looked into has no Maildir for us.
-        let paths = glob(pattern).into_iter().flatten().filter_map(Result::ok);
-        paths.filter(|path| shows_its_dots(Path::new(pattern), path) && is_maildir(path)).collect()
+    ///
+    /// # Errors
+    /// It cannot be found out: this process has run out of something, or the disk does not read.
+    pub fn found(&self) -> Result<Vec<PathBuf>, OpenError> {
+        let Maildirs::Matching(pattern) = self else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for path in glob(pattern).into_iter().flatten() {
+            match path {
+                Ok(path) if shows_its_dots(Path::new(pattern), &path) && is_maildir(&path) => found.push(path),
+                Ok(_) => {}
+                // What cannot be looked into has no Maildir for us. All else must not look as if there
+                // were none.
+                Err(error) if matches!(error.error().kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => {}
+                Err(error) => return Err(OpenError::io(error.path(), "")(error)),
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -109,6 +109,10 @@ impl Queue for MaildirQueue {
         self.common.served().all().find_map(|maildir| maildir.fault())
     }
 
+    fn is_stuck(&self) -> bool {
+        self.common.backlog().is_stuck()
+    }
+
     fn outlook(&self, by: SystemTime) -> Outlook {
         let mut backlog = self.common.backlog();
         Outlook {

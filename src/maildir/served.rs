@@ -227,11 +227,12 @@ impl Maildir {
         let locked = claim::lock(&self.layout, &candidate.name, now)?;
         crash::point("after the lock is taken").map_err(Refused::Fault)?;
         let slot = match &self.hands {
-            Some(hands) => Some(
-                hands
-                    .hold(locked.id, &locked.name)
-                    .map_err(|e| Refused::Fault(self.layout.error("maildirq/hands", e)))?,
-            ),
+            Some(hands) => Some(hands.hold(locked.id, &locked.name).map_err(|error| {
+                // Beyond the slots that were set aside at the start a full disk has none: one of
+                // those will be free again.
+                let is_full = story::is_full(&error);
+                if is_full { Refused::Busy } else { Refused::Fault(self.layout.error("maildirq/hands", error)) }
+            })?),
             None => None,
         };
         crash::point("after the slot is written").map_err(Refused::Fault)?;

@@ -9,6 +9,7 @@ use super::watch::Watch;
 use super::wishes::Room;
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -21,6 +22,7 @@ pub(super) struct Upkeep {
     watch: Option<Watch>,
     cares: BTreeMap<u32, Care>,
     complaints: Complaints,
+    last_searched: u32,
     next_sweep: Instant,
     /// The same moment by both clocks.
     clocks: (Instant, SystemTime),
@@ -39,6 +41,7 @@ impl Upkeep {
             watch: None,
             cares: BTreeMap::new(),
             complaints: Complaints::default(),
+            last_searched: 0,
             next_sweep: now,
             clocks: (now, SystemTime::now()),
         }
@@ -64,18 +67,19 @@ impl Upkeep {
 
     /// Takes care of the Maildirs that are served now, and of no others.
     fn attend(&mut self) {
-        let served = self.common.served();
-        let gone: Vec<_> = self.cares.keys().copied().filter(|number| served.get(*number).is_none()).collect();
+        let served: BTreeMap<_, _> =
+            self.common.served().all().map(|maildir| (maildir.number, Arc::clone(maildir))).collect();
+        let gone: Vec<_> = self.cares.keys().copied().filter(|number| !served.contains_key(number)).collect();
         for number in gone {
             self.complaints.forget(number);
             if let (Some(care), Some(watch)) = (self.cares.remove(&number), &mut self.watch) {
                 watch.forget(care.maildir());
             }
         }
-        for maildir in served.all() {
-            self.cares.entry(maildir.number).or_insert_with(|| {
+        for (number, maildir) in served {
+            self.cares.entry(number).or_insert_with(|| {
                 maildir.tell_of_pauses();
-                Care::new(Arc::clone(maildir))
+                Care::new(maildir)
             });
         }
     }
@@ -96,14 +100,20 @@ impl Upkeep {
     /// Goes on with all searches in turn, for as long as there is room for what they find.
     async fn search(&mut self) {
         while self.is_searching() {
-            for care in self.cares.values_mut() {
+            // Whoever was last is last again, so that nobody's turn is lost to a pause.
+            let (before, after) = (..=self.last_searched, (Excluded(self.last_searched), Unbounded));
+            let turns = self.cares.range(after).chain(self.cares.range(before));
+            let turns: Vec<_> = turns.filter(|(_, care)| care.is_searching()).map(|(number, _)| *number).collect();
+            for number in turns {
                 if Room::is_full(self.common.backlog().ready_count()) {
                     return;
                 }
-                if care.bite(&mut self.complaints) {
-                    self.common.bell.ring();
-                    tokio::task::yield_now().await;
+                self.last_searched = number;
+                if let Some(care) = self.cares.get_mut(&number) {
+                    care.bite(&mut self.complaints);
                 }
+                self.common.bell.ring();
+                tokio::task::yield_now().await;
             }
         }
     }

@@ -55,6 +55,7 @@ mod tests {
 
     #[test]
     fn a_file_is_left_alone_while_it_is_open_for_writing() {
+        let _no_forks = crate::FORKS.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         disarm_lease_signal().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mail");

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, PoisonError, RwLockReadGuard};
 use std::time::Instant;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -24,6 +24,7 @@ struct Case {
     message: Message,
     folder: TempDir,
     runtime: Runtime,
+    _forks: RwLockReadGuard<'static, ()>,
 }
 
 impl Case {
@@ -43,7 +44,9 @@ impl Case {
         assert_eq!(CommandTarget::lanes(&config, 3).len(), 3);
         let target = CommandTarget { config, grace: GRACE };
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        Case { target, message: Message { id: Id::from_digest(&digest), ..Message::sample() }, folder, runtime }
+        let forks = crate::FORKS.read().unwrap_or_else(PoisonError::into_inner);
+        let message = Message { id: Id::from_digest(&digest), ..Message::sample() };
+        Case { target, message, folder, runtime, _forks: forks }
     }
 
     fn timeout(mut self, timeout: Duration, grace: Duration) -> Self {

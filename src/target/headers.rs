@@ -66,6 +66,20 @@ pub(super) fn fixed_headers(config: &UrlConfig) -> anyhow::Result<HeaderMap> {
     Ok(headers)
 }
 
+/// All secrets that a request with these headers carries, as they stand in it and as they were given.
+/// What is so short that it stands in any text hides nothing.
+pub(super) fn secrets(config: &UrlConfig, headers: &HeaderMap) -> Vec<String> {
+    const SHORT: usize = 4;
+    let sent = headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    let sent = sent.map(|value| value.strip_prefix("Basic ").or(value.strip_prefix("Bearer ")).unwrap_or(value));
+    let given = match &config.auth {
+        Some(Auth::Basic { password, .. }) => Some(password.reveal()),
+        _ => None,
+    };
+    let all = sent.chain(given).chain(config.url.url.password()).map(str::to_owned);
+    all.filter(|secret| secret.len() >= SHORT).collect()
+}
+
 fn authorization(auth: &Auth) -> anyhow::Result<String> {
     Ok(match auth {
         Auth::Basic { user, password } => {

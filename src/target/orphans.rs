@@ -10,18 +10,25 @@ use super::environment;
 use crate::engine::Id;
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, getsid, kill_process, kill_process_group, set_child_subreaper, waitpid,
+    Pid, Signal, WaitOptions, getpgrp, getpid, getsid, kill_process, kill_process_group, set_child_subreaper, waitpid,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::process::Child;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The main processes that did not end even when killed, which somebody has to take off the process
 /// table some day. While it is locked nobody else does so, hence no number of a process is used anew
 /// between finding the process and signalling it.
 static UNDEAD: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+/// The main processes of all commands that run: nobody's orphans, and not to be looked at as such.
+static MAINS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn mains() -> MutexGuard<'static, BTreeSet<i32>> {
+    MAINS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Makes this process the one to which all orphans below it come.
 pub(super) fn adopt() -> io::Result<()> {
@@ -44,6 +51,7 @@ pub(super) struct Orphans {
 impl Orphans {
     /// Those of this main process, which was started for this message.
     pub(super) fn new(main: Pid, message: Id) -> Self {
+        mains().insert(main.as_raw_pid());
         Orphans { main, mark: format!("{}={message}", environment::ID), asked: HashSet::new() }
     }
 
@@ -70,15 +78,16 @@ impl Orphans {
         let mut undead = UNDEAD.lock().unwrap_or_else(PoisonError::into_inner);
         // An error is that somebody else has waited for it.
         undead.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        let session = getsid(None)?;
+        let (session, group) = (getsid(None)?, getpgrp());
         let mut found = 0;
         for pid in self.adopted()? {
             let Some(process) = Process::read(pid) else { continue };
             let is_in_group = process.group == self.main.as_raw_pid();
             if process.has_ended {
-                // Nothing tells any more whose it was. But what is of another session than ours, only
-                // commands leave behind.
-                if is_in_group || self.asked.contains(&pid) || process.session != session.as_raw_pid() {
+                // Nothing tells any more whose it was. But what is of another session or group than
+                // ours, only commands leave behind.
+                let is_ours = (process.session, process.group) == (session.as_raw_pid(), group.as_raw_pid());
+                if is_in_group || self.asked.contains(&pid) || !is_ours {
                     found += 1;
                     take_off(pid)?;
                 }
@@ -114,15 +123,23 @@ impl Orphans {
         Some(false)
     }
 
-    /// Our children but for the main process.
+    /// Our children but for main processes.
     fn adopted(&self) -> io::Result<Vec<Pid>> {
         let mut children = children()?;
-        let count = children.len();
-        children.retain(|&pid| pid != self.main);
-        if children.len() == count {
+        let is_told = children.contains(&self.main);
+        let mains = mains();
+        children.retain(|pid| !mains.contains(&pid.as_raw_pid()));
+        drop(mains);
+        if !is_told {
             return Err(io::Error::new(ErrorKind::Unsupported, "/proc does not tell which processes are our children"));
         }
         Ok(children)
+    }
+}
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        mains().remove(&self.main.as_raw_pid());
     }
 }
 

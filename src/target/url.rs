@@ -3,7 +3,7 @@
 use super::address::Address;
 use super::answer::{Overrides, meaning};
 use super::body::{BodyError, FileBody};
-use super::headers::{Auth, fixed_headers};
+use super::headers::{Auth, fixed_headers, secrets};
 use crate::engine::text::printable;
 use crate::engine::{Blame, Body, BoxFuture, Message, Outcome, Target};
 use crate::secret::Secret;
@@ -68,6 +68,8 @@ pub struct UrlTarget {
     tls: Option<rustls::ClientConfig>,
     /// The request that every message is sent by.
     template: Request,
+    /// What an answer must not bring into a log: an application's error page may show the request.
+    secrets: Arc<[String]>,
     client: Mutex<(Client, Instant)>,
     connections: Connections,
 }
@@ -92,8 +94,9 @@ impl UrlTarget {
             // What the URL says of user and password goes into a header here.
             let mut template = client.post(config.url.url.clone()).build()?;
             template.headers_mut().extend(headers.clone());
-            let client = Mutex::new((client, Instant::now()));
-            Ok(Box::new(UrlTarget { config: config.clone(), tls: tls.clone(), template, client, connections }))
+            let secrets = secrets(config, template.headers()).into();
+            let (config, client) = (config.clone(), Mutex::new((client, Instant::now())));
+            Ok(Box::new(UrlTarget { config, tls: tls.clone(), template, secrets, client, connections }))
         };
         (0..lanes).map(|_| lane()).collect()
     }
@@ -161,8 +164,8 @@ impl Target for UrlTarget {
         Box::pin(async {
             let limit = self.config.timeout;
             match timeout(limit, self.post(message)).await {
-                Ok(Ok(response)) => judge(response, &self.config.answers).await,
-                Ok(Err(error)) => self.failure(&error),
+                Ok(Ok(response)) => judge(response, &self.config.answers, &self.secrets).await,
+                Ok(Err(error)) => self.failure(&error.without_url()),
                 Err(_) => Outcome::Retry {
                     blame: Blame::Unclear,
                     status: None,
@@ -229,12 +232,18 @@ fn build(config: &UrlConfig, tls: Option<&rustls::ClientConfig>, connections: &C
 
 /// What an answer means. The status is enough for that; of the rest only a little is read, to keep
 /// the connection usable and to say why.
-async fn judge(response: Response, answers: &Overrides) -> Outcome {
+async fn judge(response: Response, answers: &Overrides, secrets: &[String]) -> Outcome {
     let status = response.status();
     let after = retry_after(response.headers());
-    let said = rest_of(response).await;
+    let said = hide(&rest_of(response).await, secrets);
     let meaning = answers.over(status.as_u16(), meaning(status.as_u16()));
-    meaning.outcome(status.as_u16(), &status.to_string(), &printable(said.trim_ascii()), after)
+    meaning.outcome(status.as_u16(), &status.to_string(), &printable(said.trim_ascii().as_bytes()), after)
+}
+
+/// An answer without what it repeats of our secrets.
+fn hide(said: &[u8], secrets: &[String]) -> String {
+    let said = String::from_utf8_lossy(said).into_owned();
+    secrets.iter().fold(said, |said, secret| said.replace(secret.as_str(), "••••"))
 }
 
 /// The beginning of an answer's body.
@@ -295,6 +304,13 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+
+    #[test]
+    fn what_an_answer_repeats_of_a_secret_is_hidden() {
+        let secrets = ["sesame".to_owned(), "Zm9vOmJhcg==".to_owned()];
+        let said = b"Authorization: Basic Zm9vOmJhcg== key=sesame \xff";
+        assert_eq!(hide(said, &secrets), "Authorization: Basic •••• key=•••• \u{fffd}");
+    }
 
     #[test]
     fn a_wish_to_wait_is_seconds_or_a_date() {

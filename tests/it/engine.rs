@@ -2,7 +2,7 @@
 
 use maildirq::engine::{
     Blame, BoxFuture, BreakerPolicy, Condition, Conditions, Destination, Engine, Fact, MemoryQueue, Message, Outcome,
-    Rate, Report, RetryPolicy, Route, Routes, Schedule, Stop, Target, Terms, Test, Until, Way, When,
+    Queue, Rate, Report, RetryPolicy, Route, Routes, Schedule, Stop, Target, Terms, Test, Until, Way, When,
 };
 use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -379,4 +379,50 @@ async fn hands_come_and_go_with_what_targets_take() {
     };
     let (report, ()) = tokio::join!(engine.run(), change);
     assert_eq!(report.unwrap().done, 40);
+}
+
+/// The very case in which one reloads: the target is down, and its new name is known.
+#[tokio::test]
+async fn what_comes_back_from_a_target_that_is_gone_goes_where_routes_lead_now() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let old = {
+        let gate = Arc::clone(&gate);
+        Scripted::new(move |_, _| {
+            let gate = Arc::clone(&gate);
+            Box::pin(async move {
+                gate.acquire().await.unwrap().forget();
+                failed(Blame::Endpoint)
+            })
+        })
+    };
+    let new = Scripted::taking_all();
+    let queue = filled(8);
+    let (engine, stop) = engine(&queue, Routes::all_to(destination("old", &old, 8)), Until::Stopped);
+    let change = async {
+        until(|| old.at_once.load(Ordering::SeqCst) == 8).await;
+        engine.reroute(Routes::all_to(destination("new", &new, 2)), || {});
+        // The first three failures open the breaker; the others are parked under a name that is no more.
+        gate.add_permits(8);
+        until(|| queue.waiting().is_empty()).await;
+        stop.finish();
+    };
+    let (report, ()) = tokio::join!(engine.run(), change);
+    assert_eq!((report.unwrap().done, new.given().len()), (8, 8));
+}
+
+#[tokio::test]
+async fn a_flood_for_a_target_that_is_full_does_not_keep_a_stop_from_being_heard() {
+    let (stuck, quick) = (Scripted::new(|_, _| Box::pin(pending())), Scripted::taking_all());
+    let queue = MemoryQueue::default();
+    (0..2000).for_each(|number| {
+        queue.push(mail(format_args!("stuck {number}")));
+    });
+    let routes = routes(vec![destination("stuck", &stuck, 1), destination("quick", &quick, 1)], &["stuck", "quick"]);
+    let (engine, stop) = engine(&queue, routes, Until::Stopped);
+    let stopping = async {
+        until(|| stuck.given().len() == 1).await;
+        stop.now();
+    };
+    let (_, ()) = tokio::join!(engine.run(), stopping);
+    assert!(queue.parked("stuck") < 2000, "it was heard in the midst of parking");
 }

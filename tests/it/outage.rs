@@ -206,6 +206,18 @@ fn a_drain_leaves_the_mail_of_a_paused_target_alone() {
     assert_nothing_was_held_against(&maildir, 1);
 }
 
+/// Nobody may be there to let it go on.
+#[test]
+fn not_even_a_drain_that_waits_for_retries_waits_for_a_paused_target() {
+    let (maildir, app) = (with_mail(3), App::accepting());
+    fs::create_dir_all(maildir.path().join("maildirq/paused")).unwrap();
+    File::create(maildir.path().join("maildirq/paused/app")).unwrap();
+
+    let drain = Maildirq::drain(&maildir, &app.url()).arg("--wait-retries").run();
+
+    assert_eq!((drain.exit(), app.connections(), maildir.waiting().len()), (Exit::SomeWait, 0, 3));
+}
+
 fn with_mail(count: usize) -> Maildir {
     let maildir = Maildir::in_memory();
     (0..count).for_each(|number| drop(maildir.deliver(format!("Subject: {number}\n\nhi\n"))));

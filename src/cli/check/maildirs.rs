@@ -85,7 +85,14 @@ fn globs_without_maildirs(subject: &Subject<'_>) -> Vec<Finding> {
     for queue in &subject.config.queues {
         for maildirs in &queue.maildirs {
             let Maildirs::Matching(pattern) = maildirs else { continue };
-            if maildirs.found().is_empty() {
+            let there = match maildirs.found() {
+                Ok(there) => there,
+                Err(error) => {
+                    found.push(Finding::from(&error));
+                    continue;
+                }
+            };
+            if there.is_empty() {
                 let text = format!("the queue {}: there is no Maildir like {}", queue.name, shown(Path::new(pattern)));
                 let help = "a Maildir has new/, cur/ and tmp/; one that is made later will be found";
                 found.push(Finding::warning(text, help));

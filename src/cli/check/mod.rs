@@ -54,7 +54,7 @@ pub struct Args {
     /// Count warnings as a failure
     #[arg(long)]
     strict: bool,
-    /// Only tell of errors, on standard error
+    /// Only tell of what makes it fail, on standard error
     #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
     /// Answer with one JSON object
@@ -107,9 +107,10 @@ pub fn run(args: &Args) -> Exit {
     if args.json {
         report.tell_programs();
     } else if args.quiet {
-        let errors: Vec<_> = report.of(Severity::Error).map(ToString::to_string).collect();
-        if !errors.is_empty() {
-            say(errors.join("\n\n"));
+        let counts = |finding: &&Finding| args.strict || finding.severity == Severity::Error;
+        let failures: Vec<_> = report.findings.iter().filter(counts).map(ToString::to_string).collect();
+        if !failures.is_empty() {
+            say(failures.join("\n\n"));
         }
     } else {
         report.tell_people();

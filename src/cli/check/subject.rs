@@ -1,7 +1,7 @@
 //! What is checked, and with whose eyes.
 
 use crate::config::{Config, Maildirs};
-use crate::maildir::{OpenError, become_owner};
+use crate::maildir::{OpenError, Place, become_owner};
 use rustix::process::{getegid, geteuid};
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -50,7 +50,8 @@ impl<'a> Subject<'a> {
         let mut known = BTreeSet::new();
         let all = config.queues.iter().flat_map(|queue| &queue.maildirs).flat_map(|maildirs| match maildirs {
             Maildirs::One(path) => vec![path.clone()],
-            Maildirs::Matching(_) => maildirs.found(),
+            // That it cannot be found out is told of where globs are looked at.
+            Maildirs::Matching(_) => maildirs.found().unwrap_or_default(),
         });
         let there = all.filter_map(|path| {
             let found = path.metadata().ok()?;
@@ -98,7 +99,7 @@ impl Home {
     /// This process cannot become who that is.
     pub fn as_daemon<T: Send>(&self, look: impl FnOnce() -> T + Send) -> Result<T, OpenError> {
         // Linux keeps credentials per thread: what this one gives up, the others still have.
-        let look = || become_owner(&[&self.path]).map(|()| look());
+        let look = || become_owner(&[Place { path: self.path.clone(), was_found: false }]).map(|()| look());
         thread::scope(|scope| scope.spawn(look).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
