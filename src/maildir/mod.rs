@@ -71,7 +71,7 @@ mod writer;
 pub use common::Settings;
 pub use deliver::{Delivery, Refusal, deliver};
 pub use find::{Located, Whereabouts, find};
-pub use inspect::{inspect, signs_of_a_client};
+pub use inspect::{inspect, pauses, signs_of_a_client};
 pub use layout::{Keep, Layout, OpenError};
 pub use names::unique_name;
 pub use owner::become_owner;

@@ -208,6 +208,8 @@ fn what_cannot_be_explained_is_told_by_the_exit_code() {
         assert_eq!((found, &*said), (code, ""), "{arguments:?}: {talk}");
         assert!(talk.contains(words), "{talk}");
     }
+    let (found, said, talk) = desk.route_of(b"", &["reply.eml", "empty.eml"]);
+    assert_eq!((found, said.lines().count()), (65, 1), "what can be explained is: {said}{talk}");
     desk.write("maildirq.toml", "maildir = 1\n");
     assert_eq!(desk.route(&["reply.eml"]).0, 78);
 }

@@ -14,6 +14,7 @@ mod limits;
 mod live;
 mod mail;
 mod maildirs;
+mod pauses;
 mod postfix;
 mod program;
 mod routes;
@@ -69,6 +70,7 @@ const TRAPS: &[fn(&Subject<'_>) -> Vec<Finding>] = &[
     maildirs::look,
     mail::look,
     clients::look,
+    pauses::look,
     postfix::look,
     commands::look,
     endpoints::look,

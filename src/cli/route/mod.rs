@@ -54,11 +54,14 @@ pub struct Args {
 /// Explains.
 pub fn run(args: &Args) -> Exit {
     let explained = args.file.read_as_bystander().and_then(|config| {
-        let subjects = subject::all(args, &config)?;
-        Ok(match &args.expect {
-            Some(path) => compare(args, &config, &subjects, &Expectations::read(path)?),
-            None => tell(args, &config, &subjects),
-        })
+        let (subjects, failed) = subject::all(args, &config)?;
+        let (lines, exit) = match (&args.expect, failed) {
+            // What cannot be read is neither as expected nor otherwise.
+            (Some(_), Some(exit)) => return Err(exit),
+            (Some(path), None) => compare(args, &config, &subjects, &Expectations::read(path)?),
+            (None, _) => tell(args, &config, &subjects),
+        };
+        Ok((lines, failed.unwrap_or(exit)))
     });
     match explained {
         Ok((lines, exit)) => print(&(lines.join("\n") + "\n")).err().unwrap_or(exit),
@@ -71,7 +74,7 @@ fn tell(args: &Args, config: &Config, subjects: &[Subject]) -> (Vec<String>, Exi
     let exit = if subjects.iter().all(has_way) { Exit::Ok } else { Exit::No };
     let lines = match subjects {
         _ if args.json => subjects.iter().map(|subject| explain::json(subject, config).to_string()).collect(),
-        [only] => explain::lines(only, config),
+        [only] if args.mail.len() == 1 => explain::lines(only, config),
         several => {
             let width = several.iter().map(|subject| subject.label.chars().count()).max().unwrap_or_default();
             let way = |subject: &Subject| explain::way(subject.route(&config.routes)).to_owned();

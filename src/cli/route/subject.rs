@@ -26,11 +26,12 @@ impl Subject {
     }
 }
 
-/// All that were given.
+/// All that were given and can be had. Those that cannot were told of; how to end for their sake stands
+/// beside.
 ///
 /// # Errors
-/// One cannot be had; all such were told of, and this is how to end.
-pub fn all(args: &Args, config: &Config) -> Result<Vec<Subject>, Exit> {
+/// None can be had, or the flags make no sense; it was told of, and this is how to end.
+pub fn all(args: &Args, config: &Config) -> Result<(Vec<Subject>, Option<Exit>), Exit> {
     if args.mail.iter().filter(|given| *given == mail::STDIN).count() > 1 {
         complain("standard input can be read only once");
         return Err(Exit::Usage);
@@ -50,7 +51,10 @@ pub fn all(args: &Args, config: &Config) -> Result<Vec<Subject>, Exit> {
         }
     }
     label(&mut subjects);
-    failed.map_or(Ok(subjects), Err)
+    match failed {
+        Some(exit) if subjects.is_empty() => Err(exit),
+        failed => Ok((subjects, failed)),
+    }
 }
 
 /// Files go by their names alone, where those are not the same.

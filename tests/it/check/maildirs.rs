@@ -98,6 +98,20 @@ fn a_mail_client_on_the_same_maildir_is_told_of() {
 }
 
 #[test]
+fn a_pause_that_nobody_remembers_is_told_of() {
+    let maildir = Maildir::in_memory();
+    let paused = maildir.path().join("maildirq/paused");
+    fs::create_dir_all(&paused).unwrap();
+    let toml = serving(&maildir, APP);
+    tells(check(&toml), Exit::Ok, &["nothing wrong"]);
+    for target in ["app", "ap"] {
+        File::create(paused.join(target)).unwrap();
+    }
+    let words = ["the target app is paused since", "paused/ap pauses nothing: there is no target ap", "= help: rm /"];
+    tells(check(&toml), Exit::Ok, &words);
+}
+
+#[test]
 fn mail_from_the_future_is_told_of() {
     let maildir = Maildir::in_memory();
     let mail = maildir.deliver("Subject: hi\n\nhi\n");
