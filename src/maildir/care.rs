@@ -88,7 +88,7 @@ impl Care {
             common.backlog().holders_ended(self.maildir.number, SystemTime::now());
         }
         if is_due {
-            self.maildir.pauses_changed();
+            self.maildir.look_at_pauses();
             if let Err(error) = self.maildir.remove_leftovers() {
                 tracing::error!(event = "not_removed", reason = %error);
             }

@@ -16,7 +16,7 @@ use crate::engine::text::printable;
 use crate::engine::{Body, Claim, Envelope, EnvelopeRules, Header, Id, Message};
 use rustix::fs::{Access, AtFlags, accessat};
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,7 +63,7 @@ pub struct Maildir {
     pub(super) leftovers: Leftovers,
     trouble: Mutex<Trouble>,
     /// The paused targets that the log has told of.
-    told_paused: Mutex<BTreeSet<String>>,
+    told_paused: Mutex<BTreeSet<OsString>>,
     is_closed: AtomicBool,
 }
 
@@ -176,27 +176,39 @@ impl Maildir {
 
     /// A person has paused a target for this Maildir, or has let go of it.
     pub(super) fn pause_changed(&self, target: &OsStr) {
-        let (queue, maildir, target) = (&*self.options.queue, self.shown(), target.to_string_lossy());
-        let (target, is_paused) = (printable(target.as_bytes()), self.is_paused(&target));
+        self.tell_of_pause(target);
+        self.let_go();
+    }
+
+    /// Says whether a target is paused, where that is news.
+    fn tell_of_pause(&self, name: &OsStr) {
+        let (queue, maildir, target) = (&*self.options.queue, self.shown(), printable(name.as_bytes()));
+        let is_paused = name.to_str().is_some_and(|name| self.is_paused(name));
         let mut told = self.told_paused.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = if is_paused { told.insert(target.clone()) } else { told.remove(&target) };
+        let is_news = if is_paused { told.insert(name.to_owned()) } else { told.remove(name) };
         drop(told);
         if is_news && is_paused {
             tracing::warn!(event = "paused", queue, maildir, target, "mail for it waits until its marker is removed");
         } else if is_news {
             tracing::info!(event = "resumed", queue, maildir, target);
         }
-        self.pauses_changed();
     }
 
-    /// Says which targets are paused, at the beginning.
-    pub(super) fn tell_of_pauses(&self) {
+    /// Looks which targets are paused, for what no event told of.
+    pub(super) fn look_at_pauses(&self) {
         let marked = std::fs::read_dir(self.layout.path().join(PAUSED)).into_iter().flatten().flatten();
-        marked.for_each(|entry| self.pause_changed(&entry.file_name()));
+        let mut targets: BTreeSet<_> = marked.map(|entry| entry.file_name()).collect();
+        let told = self.told_paused.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.extend(told.iter().cloned());
+        drop(told);
+        for target in &targets {
+            self.tell_of_pause(target);
+        }
+        self.let_go();
     }
 
-    /// A person may have let go of a target.
-    pub(super) fn pauses_changed(&self) {
+    /// Mail goes on whose target is not paused any more.
+    fn let_go(&self) {
         if self.common.backlog().resume(self.number, |target| self.is_paused(target), SystemTime::now()) {
             self.common.bell.ring();
         }

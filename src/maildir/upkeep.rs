@@ -77,10 +77,7 @@ impl Upkeep {
             }
         }
         for (number, maildir) in served {
-            self.cares.entry(number).or_insert_with(|| {
-                maildir.tell_of_pauses();
-                Care::new(maildir)
-            });
+            self.cares.entry(number).or_insert_with(|| Care::new(maildir));
         }
     }
 
