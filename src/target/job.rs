@@ -4,7 +4,6 @@ use super::orphans::{self, Orphans};
 use crate::engine::Id;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 use tokio::process::ChildStderr;
@@ -44,9 +43,9 @@ impl Job {
     /// Starts a program, in a process group of its own.
     pub(super) fn start(command: &mut Command, message: Id) -> io::Result<Job> {
         let children = signal(SignalKind::child())?;
-        let child = command.process_group(0).spawn()?;
+        let (child, orphans) = Orphans::of(command, message)?;
         let main = Pid::from_child(&child);
-        Ok(Job { child: Some(child), main, orphans: Orphans::new(main, message), children })
+        Ok(Job { child: Some(child), main, orphans, children })
     }
 
     /// What the program says on its standard error.

@@ -15,8 +15,9 @@ use rustix::process::{
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::process::Child;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// The main processes that did not end even when killed, which somebody has to take off the process
 /// table some day. While it is locked nobody else does so, hence no number of a process is used anew
@@ -25,6 +26,10 @@ static UNDEAD: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
 /// The main processes of all commands that run: nobody's orphans, and not to be looked at as such.
 static MAINS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Read while a main process is started, until it is known as one; written while orphans are looked for.
+/// Else a look might find a main process that nobody knows yet, and take it for an orphan.
+static STARTING: RwLock<()> = RwLock::new(());
 
 fn mains() -> MutexGuard<'static, BTreeSet<i32>> {
     MAINS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -49,8 +54,16 @@ pub(super) struct Orphans {
 }
 
 impl Orphans {
-    /// Those of this main process, which was started for this message.
-    pub(super) fn new(main: Pid, message: Id) -> Self {
+    /// Starts a main process for this message.
+    pub(super) fn of(command: &mut Command, message: Id) -> io::Result<(Child, Self)> {
+        let starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+        let child = command.process_group(0).spawn()?;
+        let orphans = Orphans::new(Pid::from_child(&child), message);
+        drop(starting);
+        Ok((child, orphans))
+    }
+
+    fn new(main: Pid, message: Id) -> Self {
         mains().insert(main.as_raw_pid());
         Orphans { main, mark: format!("{}={message}", environment::ID), asked: HashSet::new() }
     }
@@ -76,6 +89,7 @@ impl Orphans {
 
     fn end(&mut self, signal: Signal) -> io::Result<usize> {
         let mut undead = UNDEAD.lock().unwrap_or_else(PoisonError::into_inner);
+        let _nobody_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
         // An error is that somebody else has waited for it.
         undead.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         let (session, group) = (getsid(None)?, getpgrp());
@@ -225,6 +239,8 @@ mod tests {
 
     #[test]
     fn a_child_of_somebody_else_is_left_alone() {
+        // Once it has ended nothing tells whose it was: so no other command may end meanwhile.
+        let _alone = crate::FORKS.write().unwrap_or_else(PoisonError::into_inner);
         let sleep = || Command::new("sleep").arg("60").stdout(Stdio::null()).process_group(0).spawn().unwrap();
         let (main, mut other) = (sleep(), sleep());
         let mut orphans = Orphans::new(Pid::from_child(&main), Id::from_digest(&[0x77; 32]));

@@ -159,3 +159,17 @@ fn children_of(maildirq: &Maildirq) -> Vec<String> {
     lists.for_each(|list| write!(children, "{list} ").unwrap());
     children.split_whitespace().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok()).collect()
 }
+
+/// Between the start of a program and the moment at which it is known, another's end must not take it for an orphan.
+#[test]
+fn quick_commands_in_great_number_do_not_take_one_another_for_orphans() {
+    let maildir = Maildir::in_memory();
+    (0..500).for_each(|number| drop(maildir.deliver(format!("Subject: {number}\n\nhi\n"))));
+    let path = maildir.path().display();
+    let toml = format!("maildir = \"{path}\"\n[target.quick]\ncommand = [\"true\"]\nconcurrency = 16\n");
+
+    let drain = Maildirq::drain_config(&toml).run();
+
+    assert_eq!((drain.exit(), maildir.waiting().len()), (Exit::Ok, 0));
+    assert_eq!((drain.events("attempt").len(), drain.events("orphans_left").len()), (500, 0));
+}
