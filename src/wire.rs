@@ -2,7 +2,7 @@
 //! that run them.
 
 use crate::config::{Config, TargetKind};
-use crate::engine::{Conditions, Destination, Engine, Routes, Stop, Target, Terms, Until};
+use crate::engine::{Conditions, Destination, Engine, Queue, Routes, Stop, Target, Terms, Until};
 use crate::maildir::{Layout, Maildir, MaildirQueue, OpenError, Options, Place, Settings, find_places};
 use crate::target::{CommandTarget, UrlTarget};
 use anyhow::Context;
@@ -42,9 +42,8 @@ pub struct Service {
 }
 
 /// What is there now, to be used again by the next configuration as far as it is the same there.
-#[derive(Default)]
 struct Built {
-    config: Option<Config>,
+    config: Config,
     destinations: BTreeMap<String, Arc<Destination>>,
     /// Maildirs that a glob has found and that cannot be opened, with the reason.
     unusable: BTreeMap<PathBuf, String>,
@@ -52,6 +51,7 @@ struct Built {
 
 /// What a configuration stands for, all of it ready to be used.
 struct Prepared {
+    routes: Routes,
     destinations: BTreeMap<String, Arc<Destination>>,
     found: Found,
 }
@@ -96,13 +96,11 @@ impl Service {
         let settings =
             Settings { since: plan.since, hands, removes_aside: hands > lanes, watch: plan.until == Until::Stopped };
         let queue = Arc::new(MaildirQueue::new(settings)?);
-        let prepared = prepare(&config, &queue, lanes, &Built::default())?;
-        let routes = Routes::new(prepared.destinations.values().cloned().collect(), config.routes.clone());
-        let queue_of_engine = Arc::clone(&queue);
-        let Prepared { destinations, found } = prepared;
+        let Prepared { routes, destinations, found } = prepare(&config, &queue, lanes, None)?;
         queue.serve(found.maildirs);
-        let engine = Arc::new(Engine::new(queue_of_engine, routes, plan.until, stop, Conditions::default()));
-        let built = Mutex::new(Built { config: Some(config), destinations, unusable: found.unusable });
+        let served: Arc<dyn Queue> = Arc::<MaildirQueue>::clone(&queue);
+        let engine = Arc::new(Engine::new(served, routes, plan.until, stop, Conditions::default()));
+        let built = Mutex::new(Built { config, destinations, unusable: found.unusable });
         Ok((Service { engine, queue, lanes, plan, built, reloaded: Notify::new() }, found.first_started))
     }
 
@@ -113,19 +111,16 @@ impl Service {
     /// Something in it cannot be used; then nothing has changed.
     pub fn reload(&self, config: Config) -> anyhow::Result<()> {
         let mut built = self.built();
-        let prepared = prepare(&config, &self.queue, self.lanes, &built)?;
-        let routes = Routes::new(prepared.destinations.values().cloned().collect(), config.routes.clone());
-        let Prepared { destinations, found } = prepared;
+        let Prepared { routes, destinations, found } = prepare(&config, &self.queue, self.lanes, Some(&built))?;
         self.engine.reroute(routes, || self.queue.serve(found.maildirs));
-        *built = Built { config: Some(config), destinations, unusable: found.unusable };
+        *built = Built { config, destinations, unusable: found.unusable };
         self.reloaded.notify_one();
         Ok(())
     }
 
     /// How long running attempts may go on after a signal to stop.
     pub fn shutdown_timeout(&self) -> Duration {
-        let built = self.built();
-        built.config.as_ref().map_or(Duration::ZERO, |config| config.shutdown_timeout)
+        self.built().config.shutdown_timeout
     }
 
     /// Looks, now and then, whether globs find other Maildirs than before.
@@ -156,16 +151,14 @@ impl Service {
     /// How often to look for what globs find, where there are any.
     fn pace_of_globs(&self) -> Option<Duration> {
         let built = self.built();
-        let queues = built.config.iter().flat_map(|config| &config.queues);
-        queues.filter(|queue| queue.has_globs()).map(|queue| queue.rescan).min()
+        built.config.queues.iter().filter(|queue| queue.has_globs()).map(|queue| queue.rescan).min()
     }
 
     /// Serves the Maildirs that are there now, by the configuration that is in force. Nothing else
     /// changes: what waits for a target goes on waiting for it.
     fn look_again(&self) -> anyhow::Result<()> {
         let mut built = self.built();
-        let Some(config) = &built.config else { return Ok(()) };
-        let found = find_maildirs(config, &self.queue, &built)?;
+        let found = find_maildirs(&built.config, &self.queue, Some(&built))?;
         let is_same = found.maildirs.len() == self.queue.len() && found.opened == 0;
         built.unusable = found.unusable;
         if !is_same {
@@ -216,22 +209,22 @@ impl Service {
 }
 
 /// Opens and builds all that a configuration names, as far as it is not there already.
-fn prepare(config: &Config, queue: &MaildirQueue, lanes: usize, built: &Built) -> anyhow::Result<Prepared> {
+fn prepare(config: &Config, queue: &MaildirQueue, lanes: usize, built: Option<&Built>) -> anyhow::Result<Prepared> {
     let mut destinations = BTreeMap::new();
     for target in &config.targets {
-        let before = built.config.iter().flat_map(|config| &config.targets).find(|before| *before == target);
-        let same = before.and_then(|before| built.destinations.get(&before.name));
-        let destination = match same {
+        let same = built.filter(|built| built.config.targets.contains(target));
+        let destination = match same.and_then(|built| built.destinations.get(&target.name)) {
             Some(same) => Arc::clone(same),
             None => destination(target, lanes).with_context(|| format!("[target.{}]", target.name))?,
         };
         destinations.insert(target.name.clone(), destination);
     }
-    Ok(Prepared { destinations, found: find_maildirs(config, queue, built)? })
+    let routes = Routes::new(destinations.values().cloned().collect(), config.routes.clone());
+    Ok(Prepared { routes, destinations, found: find_maildirs(config, queue, built)? })
 }
 
 /// Finds the Maildirs that a configuration names, and opens those that are not served yet.
-fn find_maildirs(config: &Config, queue: &MaildirQueue, built: &Built) -> anyhow::Result<Found> {
+fn find_maildirs(config: &Config, queue: &MaildirQueue, built: Option<&Built>) -> anyhow::Result<Found> {
     let mut found = Found::default();
     for (place, options) in places(config)? {
         if let Some(maildir) = queue.find(&place.path, &options) {
@@ -240,7 +233,7 @@ fn find_maildirs(config: &Config, queue: &MaildirQueue, built: &Built) -> anyhow
         }
         match open(queue, &place, options) {
             Ok((maildir, is_first_start)) => {
-                if is_first_start && built.config.is_some() {
+                if is_first_start && built.is_some() {
                     tracing::info!(event = "first_start", maildir = %place.path.display(), "never served before");
                 }
                 if is_first_start {
@@ -251,7 +244,7 @@ fn find_maildirs(config: &Config, queue: &MaildirQueue, built: &Built) -> anyhow
             }
             Err(error) if place.was_found => {
                 let reason = format!("{error:#}");
-                if built.unusable.get(&place.path) != Some(&reason) {
+                if built.and_then(|built| built.unusable.get(&place.path)) != Some(&reason) {
                     tracing::error!(event = "maildir_unusable", path = %place.path.display(), reason, "it is left alone");
                 }
                 found.unusable.insert(place.path, reason);

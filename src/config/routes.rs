@@ -11,9 +11,6 @@ use crate::engine::text::printable;
 use crate::engine::{Condition, Fact, Pattern, Route, Test, Way, When};
 use std::ops::Range;
 
-/// The target that takes mail and removes it.
-pub(super) const IGNORE: &str = "ignore";
-
 /// The routes to these targets, for mail of these queues.
 pub(super) fn read(top: &Table<'_>, queues: &[String], targets: &[String]) -> Vec<Route> {
     let tables: Vec<_> = match top.item(&ROUTES) {
@@ -65,16 +62,17 @@ fn route(table: &Table<'_>, queues: &[String], targets: &[String]) -> Option<Rou
     };
     let name = table.optional(&ROUTE_NAME, |item| item.text().filter(|name| item.check_name(name)));
     let Some(item) = table.item(&ROUTE_TARGET) else {
-        table.lacks("a route without `target`", format!("target = \"NAME\" of a [target.NAME], or \"{IGNORE}\""));
+        table
+            .lacks("a route without `target`", format!("target = \"NAME\" of a [target.NAME], or \"{}\"", Way::IGNORE));
         return None;
     };
     let target = item.text()?;
-    let way = if target == IGNORE {
+    let way = if target == Way::IGNORE {
         Way::Ignore
     } else if targets.iter().any(|known| known == target) {
         Way::To(target.into())
     } else {
-        let known = targets.iter().map(String::as_str).chain([IGNORE]);
+        let known = targets.iter().map(String::as_str).chain([Way::IGNORE]);
         unknown(&item, "target", target, known);
         return None;
     };
@@ -174,7 +172,7 @@ fn warn_of_dead_ends(top: &Table<'_>, routes: &[(Range<usize>, Route)]) {
 fn warn_of_unused_targets(top: &Table<'_>, routes: &[(Range<usize>, Route)]) {
     for (name, item) in top.items_of(&TARGETS) {
         let is_used = routes.iter().any(|(_, route)| matches!(&route.way, Way::To(target) if **target == *name));
-        if !is_used && name != IGNORE {
+        if !is_used && name != Way::IGNORE {
             let text = format!("no route leads to the target `{}`", printable(name.as_bytes()));
             top.walk.note(Note::warning(text).at(item.name));
         }

@@ -6,10 +6,10 @@ use super::item::{Item, count, duration};
 use super::keys::{ANSWERS, AUTH, COMMAND, CONCURRENCY, For, Key, ON_DEAD, Place, RATE, TARGETS, TIMEOUT, URL};
 use super::remark::Note;
 use super::retries;
-use super::routes::IGNORE;
 use super::units::parse_rate;
 use super::walk::{Table, usual};
 use super::{Target, TargetKind};
+use crate::engine::Way;
 use crate::engine::text::printable;
 use crate::target::{CommandConfig, Overrides};
 use std::path::{Path, PathBuf};
@@ -45,8 +45,8 @@ fn target(name: &str, item: &Item<'_>, concurrency: u32) -> Option<Target> {
     }
     let table = item.table(Place::Target)?;
     item.check_name(name);
-    if name == IGNORE {
-        let text = format!("the name `{IGNORE}` is taken: that target takes mail and removes it");
+    if name == Way::IGNORE {
+        let text = format!("the name `{name}` is taken: that target takes mail and gives it to nobody");
         item.walk.note(Note::error(text).at(item.name.clone()).label("choose another name"));
     }
     let concurrency = table.optional(&CONCURRENCY, count).unwrap_or(concurrency);

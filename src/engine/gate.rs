@@ -7,6 +7,7 @@
 //! does not knock over what has only just got up.
 
 use super::outcome::{Blame, Outcome};
+use super::pace::{Pace, Rate};
 use std::time::{Duration, Instant, SystemTime};
 
 /// When a target counts as down, and how often it is probed.
@@ -21,46 +22,6 @@ pub struct BreakerPolicy {
 impl Default for BreakerPolicy {
     fn default() -> Self {
         BreakerPolicy { after: 5, probe: Duration::from_secs(30) }
-    }
-}
-
-/// How many attempts may begin in a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// The least time between two attempts, on average.
-    interval: Duration,
-}
-
-impl Rate {
-    /// What may be made up for: attempts that could have begun within this time.
-    const BURST: Duration = Duration::from_millis(100);
-
-    /// `count` attempts in each `time`. None for none at all, and for more than a clock can tell.
-    pub fn new(count: u32, time: Duration) -> Option<Self> {
-        let interval = time.checked_div(count).filter(|interval| !interval.is_zero())?;
-        Some(Rate { interval })
-    }
-}
-
-/// Spaces attempts: the generic cell rate algorithm (ITU-T I.371).
-#[derive(Debug)]
-struct Pace {
-    rate: Rate,
-    /// When the next attempt would begin if all came at the rate.
-    ideal: Option<Instant>,
-}
-
-impl Pace {
-    fn opens_at(&self) -> Option<Instant> {
-        self.ideal.and_then(|ideal| ideal.checked_sub(Rate::BURST))
-    }
-
-    fn admits(&self, now: Instant) -> bool {
-        self.opens_at().is_none_or(|opens| opens <= now)
-    }
-
-    fn begin(&mut self, now: Instant) {
-        self.ideal = Some(self.ideal.map_or(now, |ideal| ideal.max(now)) + self.rate.interval);
     }
 }
 
@@ -137,7 +98,7 @@ impl Gate {
             limit: limit.max(1),
             in_flight: 0,
             is_retired: false,
-            pace: rate.map(|rate| Pace { rate, ideal: None }),
+            pace: rate.map(Pace::new),
             breaker: Breaker::Closed { failures: 0 },
             policy,
             last_taken: None,

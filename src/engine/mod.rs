@@ -13,6 +13,7 @@
 //! | `outcome` | what an attempt came to, and what becomes of the message |
 //! | `retry` | the pure decision from the one to the other |
 //! | `schedule` | how long is waited between attempts; the policies of well-known systems |
+//! | `pace` | how many attempts may begin in a time |
 //! | `gate` | how much a target may be given now: its concurrency, its rate and its circuit breaker |
 //! | `queue`, `target` | the traits |
 //! | `pattern`, `rule` | which messages a route is for |
@@ -23,6 +24,7 @@
 //! | `log` | the lines that the loop logs |
 //! | `stop` | how the loop is told to pause, finish or end |
 //! | `memory` | a queue in memory, which keeps the traits honest |
+//! | `shortage` | whether this machine has run out of something |
 //! | `text` | making bytes of strangers fit for a log line |
 
 mod alarm;
@@ -34,6 +36,7 @@ mod log;
 mod memory;
 mod message;
 mod outcome;
+mod pace;
 mod pattern;
 mod queue;
 mod retry;
@@ -41,16 +44,18 @@ mod route;
 mod rule;
 mod run;
 mod schedule;
+mod shortage;
 mod stop;
 mod target;
 pub mod text;
 
 pub use envelope::{Envelope, EnvelopeRules};
-pub use gate::{BreakerPolicy, Rate};
+pub use gate::BreakerPolicy;
 pub use header::{HEADER_LIMIT, Header};
 pub use memory::MemoryQueue;
 pub use message::{Body, History, Id, Message};
 pub use outcome::{Blame, Note, Outcome, Settlement};
+pub use pace::Rate;
 pub use pattern::Pattern;
 pub use queue::{Bell, BoxFuture, Claim, Lease, Outlook, Queue};
 pub use retry::{Facts, RetryPolicy, decide};
@@ -58,5 +63,6 @@ pub use route::{Destination, Route, Routes, Terms, Way};
 pub use rule::{Condition, Fact, Finding, SizeBound, Test, When};
 pub use run::{Conditions, Engine, Report, Until};
 pub use schedule::{KNOWN, Known, Schedule};
+pub use shortage::is_shortage;
 pub use stop::{Stop, StopHandle};
 pub use target::Target;

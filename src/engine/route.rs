@@ -1,7 +1,8 @@
 //! Which target a message goes to.
 
-use super::gate::{BreakerPolicy, Gate, Rate};
+use super::gate::{BreakerPolicy, Gate};
 use super::message::Message;
+use super::pace::Rate;
 use super::retry::RetryPolicy;
 use super::rule::When;
 use super::target::Target;
@@ -56,11 +57,6 @@ impl Destination {
         }
     }
 
-    /// How many attempts it gets at a time.
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
     pub(super) fn target(&self, lane: usize) -> &dyn Target {
         &*self.lanes[lane % self.lanes.len()]
     }
@@ -75,8 +71,21 @@ impl Destination {
 pub enum Way {
     /// To the target of this name.
     To(Arc<str>),
-    /// Nowhere: the message is taken and removed.
+    /// Nowhere: the message is taken, and then removed or kept as its queue has it.
     Ignore,
+}
+
+impl Way {
+    /// The name of the target that is none.
+    pub const IGNORE: &str = "ignore";
+
+    /// The name of the target.
+    pub fn target(&self) -> &str {
+        match self {
+            Way::To(name) => name,
+            Way::Ignore => Way::IGNORE,
+        }
+    }
 }
 
 /// One route.

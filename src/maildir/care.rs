@@ -7,6 +7,7 @@ use super::served::Maildir;
 use super::watch::Watch;
 use super::wishes::Asked;
 use super::{layout, recover, story, sweep};
+use crate::engine::is_shortage;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -181,10 +182,13 @@ impl Maildir {
     fn cause(&self, error: &notify::Error) -> String {
         match &error.kind {
             notify::ErrorKind::MaxFilesWatch => "the limit on inotify watches is reached".into(),
-            notify::ErrorKind::Io(error) if is_shortage(error) => error.to_string(),
-            notify::ErrorKind::Io(error) => {
-                self.layout.error("new", io::Error::new(error.kind(), error.to_string())).to_string()
+            // To inotify ENOSPC is that there are no more watches to be had.
+            notify::ErrorKind::Io(error) if is_shortage(error) || error.raw_os_error() == Some(libc::ENOSPC) => {
+                error.to_string()
             }
+            // Which of its folders was missed first is chance, and no other complaint.
+            notify::ErrorKind::PathNotFound => self.layout.error("", io::ErrorKind::NotFound).to_string(),
+            notify::ErrorKind::Io(error) => self.layout.error("", error.kind()).to_string(),
             _ => error.to_string(),
         }
     }
@@ -246,9 +250,4 @@ impl Maildir {
             Err(error) => tracing::warn!(event = "sweep_failed", maildir = self.shown(), reason = %error),
         }
     }
-}
-
-/// Whether this process, or the machine, has run out of something.
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::ENOMEM))
 }

@@ -7,7 +7,7 @@ use super::layout::{Layout, stat};
 use super::names::id_of_file;
 use super::story::{self, Story, system_time};
 use super::writer::has_writer;
-use crate::engine::{Body, HEADER_LIMIT, Id};
+use crate::engine::{Body, HEADER_LIMIT, Id, is_shortage};
 use bytes::Bytes;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::Errno;
@@ -99,7 +99,7 @@ pub(super) fn lock(layout: &Layout, name: &OsStr, now: SystemTime) -> Result<Loc
     let size = found.st_size.unsigned_abs();
     let id = id_of_file(&layout.queue, name, size, (found.st_mtime, found.st_mtime_nsec));
     let story = Story::read(layout.root(), id).map_err(|error| {
-        let is_ours = error.raw_os_error().is_some_and(|code| is_shortage(Errno::from_raw_os_error(code)));
+        let is_ours = is_shortage(&error);
         let error = layout.error(story::path(id), error);
         if is_ours { Refused::Fault(error) } else { Refused::Unreadable(error) }
     })?;
@@ -113,11 +113,6 @@ pub(super) fn lock(layout: &Layout, name: &OsStr, now: SystemTime) -> Result<Loc
     }
     let ctime = (found.st_ctime, found.st_ctime_nsec);
     Ok(Locked { file: Arc::new(file), name: name.to_owned(), id, size, modified, ctime, inode, story })
-}
-
-/// Whether the system has run out of something, which is no fault of a message.
-fn is_shortage(error: Errno) -> bool {
-    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
 impl Locked {
@@ -210,7 +205,7 @@ fn cannot_open(layout: &Layout, name: &OsStr, error: Errno) -> Refused {
         Errno::NOENT => Refused::Gone,
         Errno::LOOP => Refused::Odd("a symbolic link"),
         Errno::NXIO => Refused::Odd("a socket"),
-        error if is_shortage(error) => Refused::Fault(layout.error("new", error)),
+        error if is_shortage(&error.into()) => Refused::Fault(layout.error("new", error)),
         // A folder that cannot be entered says the same of each of its files.
         _ => match layout.check_writable() {
             Ok(()) => Refused::Unreadable(layout.error(OsStr::from_bytes(in_new(name).as_bytes()), error)),

@@ -3,7 +3,6 @@
 use super::layout::{DEAD, HANDS, Layout, OURS, OpenError, PAUSED, STORY, check_one_file_system, stat};
 use rustix::fs::{Access, AtFlags, accessat};
 use rustix::io::Errno;
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -53,23 +52,6 @@ fn check_access(root: &OwnedFd, folder: &str) -> Result<(), Errno> {
         Err(Errno::NOENT) => accessat(root, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()),
         other => other,
     }
-}
-
-/// The targets that a person has paused for the Maildir at `path`, by name, and since when.
-///
-/// # Errors
-/// The Maildir cannot be read.
-pub fn pauses(path: &Path) -> Result<Vec<(OsString, SystemTime)>, OpenError> {
-    let entries = match std::fs::read_dir(path.join(PAUSED)) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(OpenError::io(path, PAUSED)(error)),
-    };
-    let since = |entry: &std::fs::DirEntry| entry.metadata().and_then(|marker| marker.modified());
-    let mut pauses: Vec<_> =
-        entries.flatten().filter_map(|entry| Some((entry.file_name(), since(&entry).ok()?))).collect();
-    pauses.sort();
-    Ok(pauses)
 }
 
 /// What shows that a mail client opens the Maildir at `path`: it moves mail to `cur/`, where nobody takes it.

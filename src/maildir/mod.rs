@@ -17,7 +17,8 @@
 //! | `lease` | settling a claim, in the order that makes every crash harmless |
 //! | `leftovers` | what was taken and cannot be removed |
 //! | `recover` | understanding what crashed processes held |
-//! | `served` | one Maildir that is served: taking its messages, and its own troubles |
+//! | `served`, `trouble` | one Maildir that is served: taking its messages, and what keeps it from giving any |
+//! | `pauses` | what a person holds back |
 //! | `backlog`, `lineup` | which messages are known, when they may be taken, and who is next: pure state |
 //! | `search` | reading `new/` in bounded bites |
 //! | `watch` | inotify, for hints |
@@ -53,6 +54,7 @@ mod lineup;
 mod model;
 mod names;
 mod owner;
+mod pauses;
 mod places;
 mod queue;
 mod recover;
@@ -63,6 +65,7 @@ mod survey;
 mod sweep;
 mod sync;
 mod trail;
+mod trouble;
 mod upkeep;
 mod watch;
 mod wishes;
@@ -71,10 +74,11 @@ mod writer;
 pub use common::Settings;
 pub use deliver::{Delivery, Refusal, deliver};
 pub use find::{Located, Whereabouts, find};
-pub use inspect::{inspect, pauses, signs_of_a_client};
+pub use inspect::{inspect, signs_of_a_client};
 pub use layout::{Keep, Layout, OpenError};
 pub use names::unique_name;
 pub use owner::become_owner;
+pub use pauses::{Pause, pauses};
 pub use places::{Maildirs, Place, find_places};
 pub use queue::MaildirQueue;
 pub use served::{Maildir, Options};

@@ -4,23 +4,22 @@ use super::backlog::{Awaits, Candidate, Key};
 use super::claim::{self, Finding, Refused};
 use super::common::Common;
 use super::hands::Hands;
-use super::layout::{Keep, Layout, PAUSED};
+use super::layout::{Keep, Layout};
 use super::lease::MaildirLease;
 use super::leftovers::Leftovers;
 use super::names::{delivered_at, id_of_name, shown};
 use super::search::came;
 use super::sync::Changed;
+use super::trouble::Trouble;
 use super::wishes::{Room, Wish};
 use super::{crash, story};
-use crate::engine::text::printable;
 use crate::engine::{Body, Claim, Envelope, EnvelopeRules, Header, Id, Message};
-use rustix::fs::{Access, AtFlags, accessat};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 /// How one Maildir is worked on.
@@ -61,18 +60,10 @@ pub struct Maildir {
     pub(super) common: Arc<Common>,
     pub(super) hands: Option<Hands>,
     pub(super) leftovers: Leftovers,
-    trouble: Mutex<Trouble>,
+    pub(super) trouble: Mutex<Trouble>,
     /// The paused targets that the log has told of.
-    told_paused: Mutex<BTreeSet<OsString>>,
+    pub(super) told_paused: Mutex<BTreeSet<OsString>>,
     is_closed: AtomicBool,
-}
-
-/// What keeps a Maildir from being worked on.
-#[derive(Debug, Default)]
-struct Trouble {
-    reason: Option<String>,
-    wait: Duration,
-    until: Option<SystemTime>,
 }
 
 impl Maildir {
@@ -84,9 +75,6 @@ impl Maildir {
     const BUSY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
     /// The wait for a message that is being written.
     const WRITING: Duration = Duration::from_secs(1);
-    /// The least and the most time before a Maildir that is at fault is tried again.
-    const TROUBLE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
     /// Makes ready to serve an opened Maildir.
     ///
     /// # Errors
@@ -165,51 +153,6 @@ impl Maildir {
             && self.common.backlog().reschedule(self.key_of(id), Self::by_mtime(due))
         {
             self.common.bell.set_timer();
-            self.common.bell.ring();
-        }
-    }
-
-    /// Whether an operator has paused this target for this Maildir.
-    pub(super) fn is_paused(&self, target: &str) -> bool {
-        accessat(self.layout.root(), format!("{PAUSED}/{target}"), Access::EXISTS, AtFlags::empty()).is_ok()
-    }
-
-    /// A person has paused a target for this Maildir, or has let go of it.
-    pub(super) fn pause_changed(&self, target: &OsStr) {
-        self.tell_of_pause(target);
-        self.let_go();
-    }
-
-    /// Says whether a target is paused, where that is news.
-    fn tell_of_pause(&self, name: &OsStr) {
-        let (queue, maildir, target) = (&*self.options.queue, self.shown(), printable(name.as_bytes()));
-        let is_paused = name.to_str().is_some_and(|name| self.is_paused(name));
-        let mut told = self.told_paused.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = if is_paused { told.insert(name.to_owned()) } else { told.remove(name) };
-        drop(told);
-        if is_news && is_paused {
-            tracing::warn!(event = "paused", queue, maildir, target, "mail for it waits until its marker is removed");
-        } else if is_news {
-            tracing::info!(event = "resumed", queue, maildir, target);
-        }
-    }
-
-    /// Looks which targets are paused, for what no event told of.
-    pub(super) fn look_at_pauses(&self) {
-        let marked = std::fs::read_dir(self.layout.path().join(PAUSED)).into_iter().flatten().flatten();
-        let mut targets: BTreeSet<_> = marked.map(|entry| entry.file_name()).collect();
-        let told = self.told_paused.lock().unwrap_or_else(PoisonError::into_inner);
-        targets.extend(told.iter().cloned());
-        drop(told);
-        for target in &targets {
-            self.tell_of_pause(target);
-        }
-        self.let_go();
-    }
-
-    /// Mail goes on whose target is not paused any more.
-    fn let_go(&self) {
-        if self.common.backlog().resume(self.number, |target| self.is_paused(target), SystemTime::now()) {
             self.common.bell.ring();
         }
     }
@@ -326,59 +269,6 @@ impl Maildir {
         let maildir = self.shown();
         tracing::warn!(event = "no_message", maildir, file = shown(name), "there is {kind} in new/; it is left alone");
         self.common.backlog().set_odd(key, name);
-    }
-}
-
-/// Trouble with the Maildir itself: it is left alone for a while, and that is said once.
-impl Maildir {
-    fn trouble(&self) -> MutexGuard<'_, Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_in_trouble_until(&self, now: SystemTime) -> Option<SystemTime> {
-        self.trouble().until.filter(|until| *until > now)
-    }
-
-    /// It cannot be worked on. Returns when it is tried again.
-    pub(super) fn suffer(&self, fault: &io::Error) -> SystemTime {
-        let mut trouble = self.trouble();
-        let (least, most) = Self::TROUBLE;
-        let reason = fault.to_string();
-        trouble.wait = (trouble.wait * 2).clamp(least, most);
-        let until = SystemTime::now() + trouble.wait;
-        trouble.until = Some(until);
-        if trouble.reason.as_ref() != Some(&reason) {
-            let queue = &*self.options.queue;
-            tracing::error!(
-                event = "queue_fault",
-                queue,
-                reason,
-                "this Maildir cannot be worked on; nothing is delivered from it until it can"
-            );
-        }
-        trouble.reason = Some(reason);
-        until
-    }
-
-    fn is_well(&self) {
-        let mut trouble = self.trouble();
-        if trouble.reason.is_some() {
-            *trouble = Trouble::default();
-            drop(trouble);
-            tracing::info!(
-                event = "queue_well",
-                queue = &*self.options.queue,
-                maildir = self.shown(),
-                "this Maildir can be worked on again"
-            );
-            self.common.backlog().maildir_is_well(self.number, SystemTime::now());
-            self.common.bell.ring();
-        }
-    }
-
-    /// What keeps it from being worked on.
-    pub(super) fn fault(&self) -> Option<String> {
-        self.trouble().reason.clone()
     }
 }
 

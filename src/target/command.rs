@@ -15,7 +15,7 @@ use super::job::{End, Job, REST};
 use super::last_lines::LastLines;
 use super::orphans;
 use super::stdin::stdin_of;
-use crate::engine::{Blame, BoxFuture, Message, Outcome, Target};
+use crate::engine::{Blame, BoxFuture, Message, Outcome, Target, is_shortage};
 use futures_util::future::{Either, select};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -101,7 +101,8 @@ impl CommandTarget {
 
     fn not_started(&self, error: &io::Error) -> Outcome {
         let reason = format!("cannot run {}: {error}", self.config.program.display());
-        if is_shortage(error) {
+        // Where there are too many processes already it is EAGAIN.
+        if is_shortage(error) || error.raw_os_error() == Some(libc::EAGAIN) {
             return ours(&reason);
         }
         let reason = format!("{reason} (looks like configuration)");
@@ -135,11 +136,6 @@ impl Target for CommandTarget {
 
 fn ours(reason: &str) -> Outcome {
     Outcome::Retry { blame: Blame::Ourselves, status: None, reason: reason.to_owned(), after: None }
-}
-
-/// Whether this machine has run out of something, which says nothing of the program.
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE))
 }
 
 fn killed_by(status: ExitStatus) -> String {

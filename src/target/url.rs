@@ -5,7 +5,7 @@ use super::answer::{Overrides, meaning};
 use super::body::{BodyError, FileBody};
 use super::headers::{Auth, fixed_headers, secrets};
 use crate::engine::text::printable;
-use crate::engine::{Blame, Body, BoxFuture, Message, Outcome, Target};
+use crate::engine::{Blame, Body, BoxFuture, Message, Outcome, Target, is_shortage};
 use crate::secret::Secret;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Proxy, Request, Response};
@@ -274,11 +274,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
-}
-
-/// Whether this machine has run out of something, which says nothing of the endpoint.
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -1,20 +1,11 @@
 //! What the app is told, and what its answer means for the message: the table of docs/answers.md.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::support::{Answer, App, Exit, Maildir, Maildirq, Request};
-
-/// What has become of a message, as the disk tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Done,
-    Waits { charged: bool },
-    Dead,
-}
+use crate::support::{Answer, App, Exit, Fate, Maildir, Maildirq, Request};
 
 const MESSAGES_OWN: Fate = Fate::Waits { charged: true };
 const NOT_CHARGED: Fate = Fate::Waits { charged: false };
@@ -51,7 +42,7 @@ fn every_status_has_its_fate() {
     let ids: BTreeMap<_, _> = requests.iter().map(|request| (request.body.as_slice(), request.id())).collect();
     for (status, name) in mails {
         let (fate, story) = (usual_fate(status), maildir.story(ids[wanting(status).as_slice()]));
-        assert_eq!(fate_of(&maildir, &name, &story), fate, "{status}");
+        assert_eq!(Fate::of(&maildir, &name, &story), fate, "{status}");
         if fate != Fate::Done {
             let told = story.last().unwrap();
             let reason = told["reason"].as_str().unwrap();
@@ -149,16 +140,6 @@ fn as_the_mail_wants(request: &Request) -> Answer {
 
 fn snippet(status: u16) -> String {
     if status == 304 { String::new() } else { format!("because {status} is what it wants") }
-}
-
-fn fate_of(maildir: &Maildir, name: &OsStr, story: &[Value]) -> Fate {
-    let is_dead = maildir.dead().iter().any(|path| path.file_name().unwrap() == name);
-    match (maildir.message(name).exists(), is_dead, story) {
-        (false, false, []) => Fate::Done,
-        (true, false, [line]) if line["event"] == "retry" => Fate::Waits { charged: line["charged"] == true },
-        (false, true, [line]) if line["event"] == "dead" => Fate::Dead,
-        odd => panic!("{}: {odd:?}", name.display()),
-    }
 }
 
 /// Between an attempt and the next, as a line of a story has it.

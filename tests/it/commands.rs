@@ -1,27 +1,16 @@
 //! Commands: what a program is given, and what its end means.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use serde_json::Value;
-
 use crate::support::digest::sha256;
-use crate::support::{Exit, Maildir, Maildirq, SOON, Script, wait_until};
+use crate::support::{Exit, Fate, Maildir, Maildirq, SOON, Script, wait_until};
 
 /// So many failures in a row are no reason to stop here.
 const UNDAUNTED: &str = "breaker = { after = 1000 }";
 const AT_ONCE: &str = "retry = { min_delay = '1ms', max_delay = '1ms' }";
 const MEGABYTE: u64 = 1024;
-
-/// What has become of a message, as the disk tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Done,
-    Waits { charged: bool },
-    Dead,
-}
 
 /// The table of docs/answers.md.
 fn usual_fate(code: u8) -> Fate {
@@ -48,7 +37,7 @@ fn every_exit_code_has_its_fate() {
     assert_eq!(drain.exit(), Exit::SomeDead);
     for (code, name) in mails {
         let story = maildir.story(&script.wait_for(&code.to_string()));
-        assert_eq!(fate_of(&maildir, &name, &story), usual_fate(code), "{code}");
+        assert_eq!(Fate::of(&maildir, &name, &story), usual_fate(code), "{code}");
         if usual_fate(code) != Fate::Done {
             let hint = if matches!(code, 126 | 127) { " (looks like configuration)" } else { "" };
             let reason = format!("exit code {code}{hint}: because {code} is what it wants");
@@ -87,7 +76,7 @@ fn a_target_has_meanings_of_its_own() {
 
     for (code, fate, name) in mails {
         let story = maildir.story(&script.wait_for(&code.to_string()));
-        assert_eq!(fate_of(&maildir, &name, &story), fate, "{code}");
+        assert_eq!(Fate::of(&maildir, &name, &story), fate, "{code}");
     }
 }
 
@@ -293,16 +282,6 @@ fn config_of_target(command: &str, settings: &str) -> String {
 /// A mail that wants this exit code.
 fn wanting(code: u8) -> String {
     format!("From: ada@example.org\nSubject: {code}\n\nplease\n")
-}
-
-fn fate_of(maildir: &Maildir, name: &OsStr, story: &[Value]) -> Fate {
-    let is_dead = maildir.dead().iter().any(|path| path.file_name().unwrap() == name);
-    match (maildir.message(name).exists(), is_dead, story) {
-        (false, false, []) => Fate::Done,
-        (true, false, [line]) if line["event"] == "retry" => Fate::Waits { charged: line["charged"] == true },
-        (false, true, [line]) if line["event"] == "dead" => Fate::Dead,
-        odd => panic!("{}: {odd:?}", name.display()),
-    }
 }
 
 fn variables(environment: &str) -> BTreeMap<&str, &str> {

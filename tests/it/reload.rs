@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::{
-    Allowed, Answer, App, Delivery, Exit, Gate, Ledger, Maildir, Maildirq, Request, SOON, holds_for, wait_for,
-    wait_until,
+    Allowed, Answer, App, Delivery, Exit, Ledger, Maildir, Maildirq, Request, SOON, holds_for, wait_for, wait_until,
 };
 
 const MAIL: &str = "From: ada@example.org\nSubject: reload\n\nHello\n";
@@ -41,16 +40,6 @@ fn assert_one_more_comes(app: &App, maildir: &Maildir) {
     let before = app.count();
     maildir.deliver(MAIL);
     app.wait_for_requests(before + 1);
-}
-
-/// An app that keeps everybody waiting until the gate opens.
-fn slow_app() -> (App, Gate) {
-    let gate = Gate::closed();
-    let app = App::answering({
-        let gate = gate.clone();
-        move |_| Answer::ok().through(&gate)
-    });
-    (app, gate)
 }
 
 mod under_load {
@@ -218,7 +207,7 @@ mod refused {
 
     #[test]
     fn whoever_is_about_to_end_does_not_begin_anew() {
-        let (maildir, (app, gate), new_app) = (Maildir::new(), slow_app(), App::accepting());
+        let (maildir, (app, gate), new_app) = (Maildir::new(), App::slow(), App::accepting());
         (0..2).for_each(|_| drop(maildir.deliver(MAIL)));
         let watch = watch(&simple(&maildir, &app.url(), "concurrency = 1"));
         app.wait_for_requests(1);
@@ -266,7 +255,7 @@ mod queues {
     /// It ends where it was going, and then its queue is gone.
     #[test]
     fn what_is_in_hand_of_a_queue_that_is_gone_is_settled() {
-        let (ada, (app, gate)) = (Maildir::new(), slow_app());
+        let (ada, (app, gate)) = (Maildir::new(), App::slow());
         let bob = ada.beside("bob/Maildir");
         (0..3).for_each(|_| drop(ada.deliver(MAIL)));
         let to_app = target("app", &app.url(), "concurrency = 1");
@@ -285,7 +274,7 @@ mod queues {
 
     #[test]
     fn a_setting_that_changes_is_in_force_for_mail_that_waits() {
-        let (maildir, (app, gate)) = (Maildir::new(), slow_app());
+        let (maildir, (app, gate)) = (Maildir::new(), App::slow());
         (0..10).for_each(|_| drop(maildir.deliver(MAIL)));
         let of_app = target("app", &app.url(), "concurrency = 2");
         let watch = watch(&(queue("main", &maildir) + &of_app));
@@ -319,7 +308,7 @@ mod targets {
 
     #[test]
     fn what_was_under_way_ends_at_the_old_url_and_all_else_goes_to_the_new_one() {
-        let (maildir, (old, gate), new) = (Maildir::new(), slow_app(), App::accepting());
+        let (maildir, (old, gate), new) = (Maildir::new(), App::slow(), App::accepting());
         (0..10).for_each(|_| drop(maildir.deliver(MAIL)));
         let watch = watch(&simple(&maildir, &old.url(), "concurrency = 3"));
         old.wait_for_requests(3);
@@ -394,7 +383,7 @@ mod targets {
 
     #[test]
     fn more_and_less_may_be_under_way_at_once() {
-        let (maildir, (app, gate)) = (Maildir::in_memory(), slow_app());
+        let (maildir, (app, gate)) = (Maildir::in_memory(), App::slow());
         (0..40).for_each(|_| drop(maildir.deliver(MAIL)));
         let watch = watch(&simple(&maildir, &app.url(), "concurrency = 2"));
         app.wait_for_requests(2);

@@ -113,7 +113,7 @@ facts: envelope from ada@example.com · to support@example.org · queue support 
 fn the_ways_to_nowhere_are_told_apart() {
     let desk = Desk::new(ROUTES);
     let (code, said, _) = desk.route(&["spam.eml"]);
-    assert!(code == 0 && said.contains("→ ignore: it would be taken and removed"), "{said}");
+    assert!(code == 0 && said.contains("→ ignore: it would be taken, and go nowhere"), "{said}");
     let (code, said, _) = desk.route(&["other.eml"]);
     assert!(code == 1 && said.contains("→ no route: it would be dead\nfacts:"), "{said}");
 }

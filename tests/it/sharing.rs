@@ -320,7 +320,7 @@ mod on_dead {
             let told = home.path().join("told");
             fs::create_dir(&told).unwrap();
             let script = format!(
-                "#!/bin/sh\nout=$(mktemp '{0}/.XXXXXX')\n\
+                "#!/bin/sh\nout='{0}'/.$$\n\
                  {{ echo \"$MAILDIRQ_ID $MAILDIRQ_ATTEMPT\"; echo \"$MAILDIRQ_REASON\"; cat; }} > \"$out\"\n\
                  mv \"$out\" \"{0}/${{out##*/.}}\"\n{then}\n",
                 told.display()

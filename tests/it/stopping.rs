@@ -5,17 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Answer, App, Exit, Gate, Maildir, Maildirq, SOON, holds_for, wait_until};
-
-/// An app that keeps everybody waiting until the gate opens.
-fn slow_app() -> (App, Gate) {
-    let gate = Gate::closed();
-    let app = App::answering({
-        let gate = gate.clone();
-        move |_| Answer::ok().through(&gate)
-    });
-    (app, gate)
-}
+use crate::support::{App, Exit, Maildir, Maildirq, SOON, holds_for, wait_until};
 
 fn deliver(maildir: &Maildir, count: usize) {
     for number in 0..count {
@@ -32,7 +22,7 @@ fn assert_no_traces(maildir: &Maildir) {
 
 #[test]
 fn term_finishes_what_runs_and_claims_nothing_new() {
-    let (maildir, (app, gate)) = (Maildir::new(), slow_app());
+    let (maildir, (app, gate)) = (Maildir::new(), App::slow());
     deliver(&maildir, 5);
     let watch = Maildirq::watch(maildir.path(), &app.url()).concurrency(2).start();
     app.wait_for_requests(2);
@@ -48,7 +38,7 @@ fn term_finishes_what_runs_and_claims_nothing_new() {
 
 #[test]
 fn when_the_grace_is_over_the_rest_is_given_back_uncharged() {
-    let (maildir, (app, gate)) = (Maildir::new(), slow_app());
+    let (maildir, (app, gate)) = (Maildir::new(), App::slow());
     deliver(&maildir, 3);
     let (path, url) = (maildir.path().display(), app.url());
     let toml = format!("maildir = '{path}'\nshutdown_timeout = '500ms'\n[target.app]\nurl = '{url}'\n");
@@ -71,7 +61,7 @@ fn when_the_grace_is_over_the_rest_is_given_back_uncharged() {
 
 #[test]
 fn a_second_term_stops_at_once() {
-    let (maildir, (app, _closed)) = (Maildir::new(), slow_app());
+    let (maildir, (app, _closed)) = (Maildir::new(), App::slow());
     deliver(&maildir, 1);
     let watch = Maildirq::watch(maildir.path(), &app.url()).start();
     app.wait_for_requests(1);
@@ -89,7 +79,7 @@ fn a_second_term_stops_at_once() {
 #[test]
 fn an_interrupted_drain_finishes_what_runs_and_says_which_signal_it_was() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let (maildir, (app, gate)) = (Maildir::new(), slow_app());
+        let (maildir, (app, gate)) = (Maildir::new(), App::slow());
         deliver(&maildir, 3);
         let drain = Maildirq::drain(maildir.path(), &app.url()).concurrency(1).start();
         app.wait_for_requests(1);
@@ -106,7 +96,7 @@ fn an_interrupted_drain_finishes_what_runs_and_says_which_signal_it_was() {
 
 #[test]
 fn tstp_claims_nothing_until_cont() {
-    let (maildir, (app, gate)) = (Maildir::new(), slow_app());
+    let (maildir, (app, gate)) = (Maildir::new(), App::slow());
     deliver(&maildir, 1);
     let watch = Maildirq::watch(maildir.path(), &app.url()).start();
     app.wait_for_requests(1);
@@ -137,7 +127,7 @@ fn it_can_be_stopped_while_it_claims_nothing() {
 
 #[test]
 fn sigkill_leaves_no_lock() {
-    let (maildir, (app, gate)) = (Maildir::new(), slow_app());
+    let (maildir, (app, gate)) = (Maildir::new(), App::slow());
     deliver(&maildir, 1);
     let watch = Maildirq::watch(maildir.path(), &app.url()).start();
     app.wait_for_requests(1);

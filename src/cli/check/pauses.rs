@@ -3,15 +3,15 @@
 use super::finding::{Finding, shown};
 use super::subject::Subject;
 use crate::engine::text::printable;
-use crate::maildir::pauses;
+use crate::maildir::{Pause, pauses};
 
 /// Looks for markers. What cannot be read is told of elsewhere.
 pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for home in &subject.maildirs {
-        for (target, since) in pauses(&home.path).unwrap_or_default() {
+        for Pause { target, marker, since } in pauses(&home.path).unwrap_or_default() {
             let is_known = subject.config.targets.iter().any(|known| *known.name == *target);
-            let marker = shown(&home.path.join("maildirq/paused").join(&target));
+            let marker = shown(&marker);
             let target = printable(target.as_encoded_bytes());
             let text = if is_known {
                 let since = humantime::format_rfc3339_seconds(since);

@@ -65,7 +65,7 @@ impl Expectations {
         let found = explain::way(route).to_owned();
         let is_met = expected.as_deref().is_some_and(|expected| match route {
             None => expected == DEAD,
-            Some(route) => expected == found || expected == explain::target(route),
+            Some(route) => expected == found || expected == route.way.target(),
         });
         Verdict { expected, found, is_met }
     }

@@ -9,23 +9,13 @@ use serde_json::{Value, json};
 
 /// What mail is called that no route is for.
 pub const DEAD: &str = "dead";
-/// What the target is called that takes mail and removes it.
-const IGNORE: &str = "ignore";
 
 /// The route, as one word: its name, or where it leads to.
 pub fn way(route: Option<&Route>) -> &str {
     match route {
         None => DEAD,
-        Some(route) if route.name.is_empty() => target(route),
+        Some(route) if route.name.is_empty() => route.way.target(),
         Some(route) => &route.name,
-    }
-}
-
-/// Where a route leads to.
-pub fn target(route: &Route) -> &str {
-    match &route.way {
-        Way::To(name) => name,
-        Way::Ignore => IGNORE,
     }
 }
 
@@ -41,8 +31,10 @@ pub fn lines(subject: &Subject, config: &Config) -> Vec<String> {
     });
     lines.push(match taken {
         None => "→ no route: it would be dead".into(),
-        Some((_, Route { way: Way::Ignore, .. })) => "→ ignore: it would be taken and removed".into(),
-        Some((_, route)) => format!("→ target {}: {}", target(route), destination(route, config).unwrap_or_default()),
+        Some((_, Route { way: Way::Ignore, .. })) => "→ ignore: it would be taken, and go nowhere".into(),
+        Some((_, route)) => {
+            format!("→ target {}: {}", route.way.target(), destination(route, config).unwrap_or_default())
+        }
     });
     let not_tried: Vec<_> = left.map(|(number, route)| format!("{number} {}", route_name(route))).collect();
     if !not_tried.is_empty() {
@@ -54,7 +46,7 @@ pub fn lines(subject: &Subject, config: &Config) -> Vec<String> {
 
 fn route_name(route: &Route) -> &str {
     // Without any route in the file there is one without a name.
-    if route.name.is_empty() { target(route) } else { &route.name }
+    if route.name.is_empty() { route.way.target() } else { &route.name }
 }
 
 fn of_route(start: &str, findings: &[Finding]) -> Vec<String> {
@@ -118,7 +110,7 @@ pub fn json(subject: &Subject, config: &Config) -> Value {
         let conditions: Vec<_> = conditions.collect();
         let is_taken = taken.is_some_and(|taken| std::ptr::eq(taken, route));
         routes.push(json!({
-            "route": route_name(route), "target": target(route), "tried": !is_over, "matches": is_taken,
+            "route": route_name(route), "target": route.way.target(), "tried": !is_over, "matches": is_taken,
             "conditions": conditions,
         }));
         is_over |= is_taken;
@@ -127,7 +119,7 @@ pub fn json(subject: &Subject, config: &Config) -> Value {
         "v": 1,
         "mail": subject.given.to_string_lossy(),
         "route": taken.map(route_name),
-        "target": taken.map(target),
+        "target": taken.map(|route| route.way.target()),
         "destination": taken.and_then(|route| destination(route, config)),
         "routes": routes,
         "from": message.envelope.from,

@@ -28,6 +28,16 @@ impl App {
         App::answering(|_| Answer::ok())
     }
 
+    /// Keeps everybody waiting until the gate opens.
+    pub fn slow() -> (App, Gate) {
+        let gate = Gate::closed();
+        let app = App::answering({
+            let gate = gate.clone();
+            move |_| Answer::ok().through(&gate)
+        });
+        (app, gate)
+    }
+
     /// The script decides about each request. It does not block: an [`Answer`] can wait.
     pub fn answering(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> App {
         Plan::new(script).start()
