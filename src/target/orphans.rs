@@ -10,7 +10,7 @@ use super::environment;
 use crate::engine::Id;
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpgrp, getpid, getsid, kill_process, kill_process_group, set_child_subreaper, waitpid,
+    Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, waitpid,
 };
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -92,7 +92,8 @@ impl Orphans {
         let _nobody_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
         // An error is that somebody else has waited for it.
         undead.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        let (session, group) = (getsid(None)?, getpgrp());
+        // Read as for every other process: a session or group from outside our PID namespace is 0 to us.
+        let Some(us) = Process::read(getpid()) else { return Err(cannot_tell("what group we are in")) };
         let mut found = 0;
         for pid in self.adopted()? {
             let Some(process) = Process::read(pid) else { continue };
@@ -100,7 +101,7 @@ impl Orphans {
             if process.has_ended {
                 // Nothing tells any more whose it was. But what is of another session or group than
                 // ours, only commands leave behind.
-                let is_ours = (process.session, process.group) == (session.as_raw_pid(), group.as_raw_pid());
+                let is_ours = (process.session, process.group) == (us.session, us.group);
                 if is_in_group || self.asked.contains(&pid) || !is_ours {
                     found += 1;
                     take_off(pid)?;
@@ -145,7 +146,7 @@ impl Orphans {
         children.retain(|pid| !mains.contains(&pid.as_raw_pid()));
         drop(mains);
         if !is_told {
-            return Err(io::Error::new(ErrorKind::Unsupported, "/proc does not tell which processes are our children"));
+            return Err(cannot_tell("which processes are our children"));
         }
         Ok(children)
     }
@@ -194,6 +195,10 @@ fn children() -> io::Result<Vec<Pid>> {
         }
     }
     Ok(found)
+}
+
+fn cannot_tell(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::Unsupported, format!("/proc does not tell {what}"))
 }
 
 fn is_gone(error: &io::Error) -> bool {
