@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`engine`] | **the idea**: plain types, three traits, one loop. Start here |
 //! | [`maildir`] | mail is *kept* here: the Maildir as a queue, and `deliver` |
+//! | [`mail`] | what a mail *says*: header, texts, attachments, decoded |
 //! | [`target`] | mail *goes* here: HTTP endpoints, commands |
 //! | [`secret`] | text that is never shown |
 //! | [`config`] | the TOML file and what it means |
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod logging;
+pub mod mail;
 pub mod maildir;
 pub mod secret;
 pub mod target;

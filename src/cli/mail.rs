@@ -3,7 +3,8 @@
 use super::{Exit, complain};
 use crate::config::{Config, Queue};
 use crate::engine::text::printable;
-use crate::engine::{Body, Envelope, EnvelopeRules, HEADER_LIMIT, Header, History, Id, Message};
+use crate::engine::{Body, Envelope, EnvelopeRules, History, Id, Message};
+use crate::mail::{HEADER_LIMIT, Header};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::fs::File;

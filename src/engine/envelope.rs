@@ -5,8 +5,8 @@
 //! Postfix, `OpenSMTPD`, Dovecot) with its recipient. Whatever stands below the first `Received` was
 //! there before, and anybody can have written it.
 
-use super::header::Header;
 use super::text::is_harmless;
+use crate::mail::Header;
 
 /// The fields that tell a recipient, the one first that is nearest to what the sender wrote: an
 /// alias may have changed what `Delivered-To` says.

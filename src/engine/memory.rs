@@ -4,10 +4,10 @@
 //! loop need no disk.
 
 use super::envelope::{Envelope, EnvelopeRules};
-use super::header::Header;
 use super::message::{Body, History, Id, Message};
 use super::outcome::{Note, Settlement};
 use super::queue::{Bell, BoxFuture, Claim, Lease, Outlook, Queue};
+use crate::mail::Header;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, ready};

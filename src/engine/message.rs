@@ -1,7 +1,7 @@
 //! What is known of one message.
 
 use super::envelope::Envelope;
-use super::header::Header;
+use crate::mail::Header;
 use bytes::Bytes;
 use data_encoding::BASE32_NOPAD;
 use std::fmt;
@@ -59,7 +59,7 @@ impl fmt::Debug for Id {
 pub enum Body {
     /// All of them.
     Whole(Bytes),
-    /// The first [`HEADER_LIMIT`](super::HEADER_LIMIT) bytes, and the file that holds all `length` of them.
+    /// The first [`HEADER_LIMIT`](crate::mail::HEADER_LIMIT) bytes, and the file that holds all `length` of them.
     File {
         /// The beginning of the message.
         head: Bytes,

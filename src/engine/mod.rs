@@ -8,7 +8,6 @@
 //! | file | one idea |
 //! |---|---|
 //! | `message` | what is known of one message: identity, header, body, what happened so far |
-//! | `header` | a bounded, linear look at header fields |
 //! | `envelope` | who a message is really from and to |
 //! | `outcome` | what an attempt came to, and what becomes of the message |
 //! | `retry` | the pure decision from the one to the other |
@@ -31,7 +30,6 @@ mod alarm;
 mod attempt;
 mod envelope;
 mod gate;
-mod header;
 mod log;
 mod memory;
 mod message;
@@ -51,7 +49,6 @@ pub mod text;
 
 pub use envelope::{Envelope, EnvelopeRules};
 pub use gate::BreakerPolicy;
-pub use header::{HEADER_LIMIT, Header};
 pub use memory::MemoryQueue;
 pub use message::{Body, History, Id, Message};
 pub use outcome::{Blame, Note, Outcome, Settlement};

@@ -201,7 +201,8 @@ impl FromStr for SizeBound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Body, Envelope, EnvelopeRules, Header};
+    use crate::engine::{Body, Envelope, EnvelopeRules};
+    use crate::mail::Header;
 
     const MAIL: &str = "Return-Path: <>\nDelivered-To: Support+42@example.org\nReceived: x\nSubject: Re:\n  invoice\nX-Spam-Flag: NO\nx-spam-flag: YES\n\nbody";
 

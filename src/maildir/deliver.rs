@@ -4,7 +4,7 @@
 //! survives a power cut.
 
 use super::names::unique_name;
-use crate::engine::{HEADER_LIMIT, Header};
+use crate::mail::{HEADER_LIMIT, Header};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fsync, openat, renameat_with, unlinkat};
 use std::fs::File;
 use std::io::{self, Read, Write};

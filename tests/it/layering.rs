@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 /// A module, and what it may import of this crate beside itself.
 const TABLE: &[(&str, &[&str])] = &[
-    ("engine", &[]),
     ("logging", &[]),
+    ("mail", &[]),
     ("secret", &[]),
-    ("maildir", &["engine"]),
+    ("engine", &["mail"]),
+    ("maildir", &["engine", "mail"]),
     ("target", &["engine", "secret"]),
-    ("config", &["engine", "maildir", "target", "secret"]),
+    ("config", &["engine", "mail", "maildir", "target", "secret"]),
     ("wire", &["engine", "maildir", "target", "config"]),
-    ("cli", &["engine", "maildir", "target", "config", "wire", "logging"]),
+    ("cli", &["engine", "mail", "maildir", "target", "config", "wire", "logging"]),
 ];
 
 /// What the engine does not know of. (A body may be an open file; that is all.)

@@ -133,7 +133,7 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Header;
+    use crate::mail::Header;
     use mailparse::{DispositionType, MailHeaderMap, ParsedMail, parse_mail};
     use std::collections::BTreeSet;
 

@@ -3,6 +3,8 @@
 //! This is not a mail parser: it finds where the header ends and which fields stand in it, and it
 //! does so for any bytes whatever, in one pass, without decoding anything.
 
+use memchr::memchr;
+
 /// How much of a message is searched for header fields, in bytes.
 pub const HEADER_LIMIT: usize = 64 * 1024;
 
@@ -17,13 +19,24 @@ impl<'a> Header<'a> {
     pub fn of(message: &'a [u8]) -> Self {
         let searched = &message[..message.len().min(HEADER_LIMIT)];
         let mut end = 0;
-        for line in searched.split_inclusive(|&byte| byte == b'\n') {
-            if is_blank(line) {
+        for line in lines(searched) {
+            if matches!(Line::of(line), Line::Blank | Line::Text) {
                 break;
             }
             end += line.len();
         }
         Header { bytes: &searched[..end] }
+    }
+
+    /// The header that these lines are, however many. None of them is [blank](Line::Blank) or
+    /// [text](Line::Text).
+    pub(super) fn of_lines(bytes: &'a [u8]) -> Self {
+        Header { bytes }
+    }
+
+    /// What is looked at of this header where the message is not read whole: [`HEADER_LIMIT`].
+    pub(super) fn beginning(self) -> Self {
+        if self.bytes.len() > HEADER_LIMIT { Header::of(self.bytes) } else { self }
     }
 
     /// The fields in order: name as written, and raw value without the line end of its last line
@@ -56,14 +69,49 @@ impl<'a> Header<'a> {
     }
 }
 
-fn is_blank(line: &[u8]) -> bool {
-    matches!(line, b"\n" | b"\r\n")
+/// What a line is to a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// It ends the header, and belongs to neither header nor body.
+    Blank,
+    /// It begins a field, be it one without a name, continues one, or is mbox's separator.
+    Header,
+    /// It can stand in a body only. Somebody forgot the blank line, and MTAs end the header here.
+    Text,
+}
+
+impl Line {
+    /// What this line is, given with its line end.
+    pub fn of(line: &[u8]) -> Self {
+        if matches!(line, b"\n" | b"\r\n") {
+            return Line::Blank;
+        }
+        let is_folded = matches!(line.first(), Some(b' ' | b'\t'));
+        let is_separator = line.starts_with(b"From ") || line.starts_with(b">From ");
+        let is_field = line.starts_with(b":") || split_field(line).is_some();
+        if is_folded || is_separator || is_field { Line::Header } else { Line::Text }
+    }
+}
+
+/// The lines of these bytes, with their line ends.
+pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (line, after) = rest.split_at(line_length(rest));
+        rest = after;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
+/// The length of the first line, with its line end.
+pub(super) fn line_length(bytes: &[u8]) -> usize {
+    memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1)
 }
 
 /// The length of the first field: its line and the folded ones (RFC 5322 section 2.2.3) after it.
 fn field_length(bytes: &[u8]) -> usize {
     let mut length = 0;
-    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+    for line in lines(bytes) {
         if length > 0 && !matches!(line.first(), Some(b' ' | b'\t')) {
             break;
         }
@@ -73,7 +121,7 @@ fn field_length(bytes: &[u8]) -> usize {
 }
 
 fn split_field(field: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = field.iter().position(|&byte| byte == b':')?;
+    let colon = memchr(b':', field)?;
     let name = field[..colon].trim_ascii_end();
     let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
     is_name.then(|| (name, field[colon + 1..].trim_ascii_end()))
@@ -97,6 +145,14 @@ mod tests {
         assert_eq!(found.len(), 4);
         assert_eq!(Header::of(mail).get("X"), Some(&b"1"[..]));
         assert_eq!(Header::of(mail).get("not-a-field"), None);
+    }
+
+    #[test]
+    fn a_line_that_is_no_field_ends_the_header() {
+        let mail = b"From ada Thu Jan  1 00:00:00\nSubject: x\nHello Ada: I forgot the blank line\nNot-A-Field: 1\n\n";
+        assert_eq!(fields(mail), [("Subject".into(), " x".into())]);
+        assert_eq!(fields(b"A: 1\n: 2\nB: 3\n").len(), 2);
+        assert_eq!(fields(b"A: 1\n \nB: 2\n").len(), 2, "a line of blanks is a folded one");
     }
 
     #[test]
