@@ -8,6 +8,7 @@
 //! | [`engine`] | **the idea**: plain types, three traits, one loop. Start here |
 //! | [`maildir`] | mail is *kept* here: the Maildir as a queue, and `deliver` |
 //! | [`mail`] | what a mail *says*: header, texts, attachments, decoded |
+//! | [`payload`] | the shapes in which applications take mail |
 //! | [`target`] | mail *goes* here: HTTP endpoints, commands |
 //! | [`secret`] | text that is never shown |
 //! | [`config`] | the TOML file and what it means |
@@ -24,6 +25,7 @@ pub mod engine;
 pub mod logging;
 pub mod mail;
 pub mod maildir;
+pub mod payload;
 pub mod secret;
 pub mod target;
 pub mod wire;

@@ -2,10 +2,12 @@
 
 use super::envelope::Envelope;
 use crate::mail::Header;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use data_encoding::BASE32_NOPAD;
 use std::fmt;
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -82,6 +84,22 @@ impl Body {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// All of its bytes; those of a file are read here, which may take as long as the disk does.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has become shorter.
+    pub fn bytes(&self) -> io::Result<Bytes> {
+        match self {
+            Body::Whole(bytes) => Ok(bytes.clone()),
+            Body::File { file, length, .. } => {
+                let length = usize::try_from(*length).map_err(io::Error::other)?;
+                let mut bytes = BytesMut::zeroed(length);
+                file.read_exact_at(&mut bytes, 0)?;
+                Ok(bytes.freeze())
+            }
+        }
     }
 }
 
@@ -198,6 +216,18 @@ mod tests {
         {
             assert_eq!(Id::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_body_in_a_file_is_read_whole_or_not_at_all() {
+        use std::io::Write;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"Subject: x\n\nbody\n").unwrap();
+        let body =
+            |length| Body::File { head: Bytes::from_static(b"Sub"), file: file.try_clone().unwrap().into(), length };
+        assert_eq!(body(17).bytes().unwrap(), "Subject: x\n\nbody\n");
+        assert_eq!(body(18).bytes().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(Body::Whole(Bytes::from_static(b"x")).bytes().unwrap(), "x");
     }
 
     #[test]

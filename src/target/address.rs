@@ -66,7 +66,18 @@ impl Address {
         self.socket.is_some()
     }
 
-    pub(super) fn is_tls(&self) -> bool {
+    /// The words by which curl(1) finds it. None for one of which something must not be shown.
+    pub fn to_shell(&self) -> Option<Vec<String>> {
+        let has_secrets = self.is_secret || self.url.query().is_some() || !self.url.username().is_empty();
+        if has_secrets || self.url.password().is_some() {
+            return None;
+        }
+        let socket = self.socket.as_ref().map(|socket| ["--unix-socket".to_owned(), socket.display().to_string()]);
+        Some(socket.into_iter().flatten().chain([self.url.to_string()]).collect())
+    }
+
+    /// Whether it is spoken to over TLS.
+    pub fn is_tls(&self) -> bool {
         self.url.scheme() == "https"
     }
 }

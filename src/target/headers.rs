@@ -4,7 +4,7 @@ use super::url::UrlConfig;
 use crate::secret::Secret;
 use anyhow::{Context, ensure};
 use data_encoding::BASE64;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 /// What a request says of itself; nobody else may. Without the ids an application could not tell a
 /// message that it has already, and the framing must be right for anything to arrive.
@@ -22,6 +22,8 @@ const OWN: &[&str] = &[
     "upgrade",
     "user-agent",
     "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
 ];
 
 /// How a request proves whose it is.
@@ -47,7 +49,6 @@ pub fn is_own_header(name: &HeaderName) -> bool {
 /// `Debug`.
 pub(super) fn fixed_headers(config: &UrlConfig) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("message/rfc822"));
     if let Some(auth) = &config.auth {
         headers.insert(AUTHORIZATION, hidden(&authorization(auth)?).context("`auth` does not fit into a header")?);
     }
@@ -76,7 +77,9 @@ pub(super) fn secrets(config: &UrlConfig, headers: &HeaderMap) -> Vec<String> {
         Some(Auth::Basic { password, .. }) => Some(password.reveal()),
         _ => None,
     };
-    let all = sent.chain(given).chain(config.url.url.password()).map(str::to_owned);
+    let keys = config.sign.iter().map(|key| key.reveal().strip_prefix("whsec_").unwrap_or(key.reveal()));
+    let of_format = config.format.secrets().into_iter().map(Secret::reveal);
+    let all = sent.chain(given).chain(config.url.url.password()).chain(keys).chain(of_format).map(str::to_owned);
     all.filter(|secret| secret.len() >= SHORT).collect()
 }
 

@@ -1,7 +1,8 @@
 //! Finding out whether an endpoint can be reached, without a request to it.
 
 use super::address::Address;
-use super::url::{UrlConfig, authorities, tls_config};
+use super::tls::{ClientCertificate, authorities, tls_config};
+use super::url::UrlConfig;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{ServerName, UnixTime};
@@ -77,7 +78,8 @@ fn connect(config: &UrlConfig) -> Result<Probe, String> {
     let stream = connect_tcp(address, config.connect_timeout)?;
     let connected = began.elapsed();
     let is_tls = config.proxy.is_none() && address.is_tls();
-    let tls = is_tls.then(|| shake_hands(address, stream, config.connect_timeout)).transpose()?;
+    let certificate = config.client_certificate.as_ref();
+    let tls = is_tls.then(|| shake_hands(address, stream, certificate, config.connect_timeout)).transpose()?;
     Ok(Probe { address: address.to_string(), connected, tls })
 }
 
@@ -95,10 +97,15 @@ fn connect_tcp(address: &Address, limit: Duration) -> Result<TcpStream, String> 
     Err(why)
 }
 
-fn shake_hands(address: &Address, mut stream: TcpStream, limit: Duration) -> Result<Tls, String> {
+fn shake_hands(
+    address: &Address,
+    mut stream: TcpStream,
+    certificate: Option<&ClientCertificate>,
+    limit: Duration,
+) -> Result<Tls, String> {
     let host = address.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
-    let tls = tls_config().map_err(|error| error.to_string())?;
+    let tls = tls_config(certificate).map_err(|error| error.to_string())?;
     let mut session = ClientConnection::new(Arc::new(tls), name.clone()).map_err(|error| error.to_string())?;
     stream
         .set_read_timeout(Some(limit))

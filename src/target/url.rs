@@ -2,12 +2,16 @@
 
 use super::address::Address;
 use super::answer::{Overrides, meaning};
-use super::body::{BodyError, FileBody};
+use super::body::BodyError;
 use super::headers::{Auth, fixed_headers, secrets};
+use super::request::{Contents, Recipe};
+use super::sign::signing_key;
+use super::tls::{ClientCertificate, tls_config};
 use crate::engine::text::printable;
-use crate::engine::{Blame, Body, BoxFuture, Message, Outcome, Target, is_shortage};
+use crate::engine::{Blame, BoxFuture, Message, Outcome, Target, is_shortage};
+use crate::payload::{Format, Payload, PayloadError};
 use crate::secret::Secret;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Client, Proxy, Request, Response};
 use std::error::Error;
 use std::io;
@@ -17,6 +21,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 use tower::util::MapRequestLayer;
 
+/// Who we say that we are.
+const AGENT: &str = concat!("maildirq/", env!("CARGO_PKG_VERSION"));
 /// How much of an answer is read, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// How long the rest of an answer is waited for once its status is known.
@@ -43,6 +49,12 @@ pub struct UrlConfig {
     pub headers: Vec<(HeaderName, Secret)>,
     /// Statuses that mean something else than usual.
     pub answers: Overrides,
+    /// In what shape a message is sent.
+    pub format: Format,
+    /// The keys that requests are signed by ([`signing_key`]): several while they are being changed.
+    pub sign: Vec<Secret>,
+    /// What proves to the server who we are.
+    pub client_certificate: Option<ClientCertificate>,
 }
 
 impl UrlConfig {
@@ -58,8 +70,37 @@ impl UrlConfig {
             auth: None,
             headers: Vec::new(),
             answers: Overrides::default(),
+            format: Format::default(),
+            sign: Vec::new(),
+            client_certificate: None,
         }
     }
+
+    fn recipe(&self) -> anyhow::Result<Recipe> {
+        let keys = self.sign.iter().map(|key| signing_key(key.reveal()));
+        let keys = keys.collect::<Result<_, _>>().map_err(|error| anyhow::anyhow!("`sign`: {error}"))?;
+        Ok(Recipe { format: self.format.clone(), keys })
+    }
+}
+
+/// What would be sent for a message.
+#[derive(Debug)]
+pub struct Preview {
+    /// Where to.
+    pub url: Address,
+    /// The headers, without those that tell only of the connection.
+    pub headers: Vec<(String, Shown)>,
+    /// The body.
+    pub payload: Payload,
+}
+
+/// The value of a header, where it may be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// It may.
+    Plain(String),
+    /// It must not.
+    Secret,
 }
 
 /// An HTTP endpoint, with its kept-alive connections. One for each lane of the engine.
@@ -68,6 +109,7 @@ pub struct UrlTarget {
     tls: Option<rustls::ClientConfig>,
     /// The request that every message is sent by.
     template: Request,
+    recipe: Arc<Recipe>,
     /// What an answer must not bring into a log: an application's error page may show the request.
     secrets: Arc<[String]>,
     client: Mutex<(Client, Instant)>,
@@ -86,19 +128,42 @@ impl UrlTarget {
     pub fn lanes(config: &UrlConfig, lanes: usize) -> anyhow::Result<Vec<Box<dyn Target>>> {
         // reqwest wants a provider even where there is no TLS. One that is set already serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let tls = config.url.is_tls().then(tls_config).transpose()?;
+        let tls = config.url.is_tls().then(|| tls_config(config.client_certificate.as_ref())).transpose()?;
+        let recipe = Arc::new(config.recipe()?);
         let headers = fixed_headers(config)?;
         let lane = || -> anyhow::Result<Box<dyn Target>> {
             let connections = Connections::default();
             let client = build(config, tls.as_ref(), &connections)?;
-            // What the URL says of user and password goes into a header here.
-            let mut template = client.post(config.url.url.clone()).build()?;
-            template.headers_mut().extend(headers.clone());
+            let template = template(config, &client, headers.clone())?;
             let secrets = secrets(config, template.headers()).into();
             let (config, client) = (config.clone(), Mutex::new((client, Instant::now())));
-            Ok(Box::new(UrlTarget { config, tls: tls.clone(), template, secrets, client, connections }))
+            let (tls, recipe) = (tls.clone(), recipe.clone());
+            Ok(Box::new(UrlTarget { config, tls, template, recipe, secrets, client, connections }))
         };
         (0..lanes).map(|_| lane()).collect()
+    }
+
+    /// What would be sent for a message now, of which nothing is.
+    ///
+    /// # Errors
+    /// The message cannot be read, or a header cannot be sent.
+    pub fn preview(config: &UrlConfig, message: &Message) -> anyhow::Result<Preview> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().tls_certs_only([]).no_proxy().build()?;
+        let template = template(config, &client, fixed_headers(config)?)?;
+        let contents = config.recipe()?.contents(message, SystemTime::now())?;
+        let request = contents.request(&template, message);
+        let agent = [(USER_AGENT.to_string(), Shown::Plain(AGENT.into()))];
+        let shown = |value: &HeaderValue| match value.to_str() {
+            Ok(text) if !value.is_sensitive() => Shown::Plain(text.to_owned()),
+            _ => Shown::Secret,
+        };
+        let headers = request.headers().iter().map(|(name, value)| (name.to_string(), shown(value)));
+        Ok(Preview {
+            url: config.url.clone(),
+            headers: agent.into_iter().chain(headers).collect(),
+            payload: contents.payload,
+        })
     }
 
     /// The client, a new one where the connections of the old are too old.
@@ -114,31 +179,18 @@ impl UrlTarget {
     }
 
     /// Sends the message and waits for the header of the answer.
-    async fn post(&self, message: &Message) -> reqwest::Result<Response> {
+    async fn post(&self, message: &Message, contents: &Contents) -> reqwest::Result<Response> {
         let client = self.client();
         let connections = self.connections.load(Ordering::Relaxed);
-        let sent = client.execute(self.request(message)).await;
+        let request = || contents.request(&self.template, message);
+        let sent = client.execute(request()).await;
         let is_fresh = self.connections.load(Ordering::Relaxed) != connections;
         // A server may close an idle connection at the very moment that we use it again. The id
         // makes it safe to send once more, and it is still the same attempt.
         if !is_fresh && sent.as_ref().is_err_and(was_cut_off) {
-            return client.execute(self.request(message)).await;
+            return client.execute(request()).await;
         }
         sent
-    }
-
-    fn request(&self, message: &Message) -> Request {
-        let mut request = self.template.try_clone().expect("it has no body that could only be read once");
-        let id = HeaderValue::from_str(&message.id.to_string()).expect("base32 is fit for a header");
-        let headers = request.headers_mut();
-        headers.insert(HeaderName::from_static("idempotency-key"), id.clone());
-        headers.insert(HeaderName::from_static("webhook-id"), id);
-        headers.insert(HeaderName::from_static("maildirq-attempt"), message.attempt().into());
-        *request.body_mut() = Some(match &message.body {
-            Body::Whole(bytes) => bytes.clone().into(),
-            Body::File { file, length, .. } => reqwest::Body::wrap(FileBody::new(file.clone(), *length)),
-        });
-        request
     }
 
     fn failure(&self, error: &reqwest::Error) -> Outcome {
@@ -163,7 +215,11 @@ impl Target for UrlTarget {
     fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
         Box::pin(async {
             let limit = self.config.timeout;
-            match timeout(limit, self.post(message)).await {
+            let contents = match self.recipe.prepare(message).await {
+                Ok(contents) => contents,
+                Err(error) => return unsent(&error),
+            };
+            match timeout(limit, self.post(message, &contents)).await {
                 Ok(Ok(response)) => judge(response, &self.config.answers, &self.secrets).await,
                 Ok(Err(error)) => self.failure(&error.without_url()),
                 Err(_) => Outcome::Retry {
@@ -177,26 +233,22 @@ impl Target for UrlTarget {
     }
 }
 
-/// The authorities that servers are verified by: those of the system.
-pub(super) fn authorities() -> anyhow::Result<rustls::RootCertStore> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = rustls::RootCertStore::empty();
-    let (usable, _) = roots.add_parsable_certificates(found.certs);
-    let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
-    anyhow::ensure!(
-        usable > 0,
-        "there are no CA certificates to verify the server by {}\n  = try: install the package ca-certificates, or point SSL_CERT_FILE at a bundle",
-        errors.join("; ")
-    );
-    Ok(roots)
+/// The message is not sent, and no server is to blame.
+fn unsent(error: &PayloadError) -> Outcome {
+    let reason = printable(error.to_string().as_bytes());
+    match error {
+        PayloadError::Unreadable(_) => Outcome::Retry { blame: Blame::Ourselves, status: None, reason, after: None },
+        // It would be the same each time, and a person can still read the message.
+        PayloadError::Incomplete(_) => Outcome::Reject { status: None, reason },
+    }
 }
 
-/// How TLS is spoken.
-pub(super) fn tls_config() -> anyhow::Result<rustls::ClientConfig> {
-    let roots = authorities()?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+/// What is the same in the requests for all messages.
+fn template(config: &UrlConfig, client: &Client, headers: HeaderMap) -> reqwest::Result<Request> {
+    // What the URL says of user and password goes into a header here.
+    let mut template = client.post(config.url.url.clone()).build()?;
+    template.headers_mut().extend(headers);
+    Ok(template)
 }
 
 fn build(config: &UrlConfig, tls: Option<&rustls::ClientConfig>, connections: &Connections) -> reqwest::Result<Client> {
@@ -206,7 +258,7 @@ fn build(config: &UrlConfig, tls: Option<&rustls::ClientConfig>, connections: &C
         address
     });
     let mut builder = Client::builder()
-        .user_agent(concat!("maildirq/", env!("CARGO_PKG_VERSION")))
+        .user_agent(AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
@@ -295,90 +347,5 @@ fn was_cut_off(error: &reqwest::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-
-    #[test]
-    fn what_an_answer_repeats_of_a_secret_is_hidden() {
-        let secrets = ["sesame".to_owned(), "Zm9vOmJhcg==".to_owned()];
-        let said = b"Authorization: Basic Zm9vOmJhcg== key=sesame \xff";
-        assert_eq!(hide(said, &secrets), "Authorization: Basic •••• key=•••• \u{fffd}");
-    }
-
-    #[test]
-    fn a_wish_to_wait_is_seconds_or_a_date() {
-        let wait = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, HeaderValue::from_str(text).unwrap());
-            retry_after(&headers).map(|wait| wait.as_secs())
-        };
-        assert_eq!(wait("120"), Some(120));
-        assert_eq!(wait("Fri, 31 Dec 1999 23:59:59 GMT"), Some(0));
-        let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
-        assert!(wait(&soon).is_some_and(|seconds| (95..=100).contains(&seconds)));
-        assert_eq!((wait("soon"), wait("-5")), (None, None));
-    }
-
-    /// What one attempt comes to at a server that answers with this status, and what the server saw.
-    fn attempt(status: u16, configure: impl FnOnce(&mut UrlConfig)) -> (Outcome, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://of-url:pw-of-url@{}/in", listener.local_addr().unwrap());
-        let server = std::thread::spawn(move || {
-            let (mut peer, _) = listener.accept().unwrap();
-            let mut seen = Vec::new();
-            while !seen.ends_with(b"body\n") {
-                let mut piece = [0; 4096];
-                let count = peer.read(&mut piece).unwrap();
-                seen.extend_from_slice(&piece[..count]);
-            }
-            write!(peer, "HTTP/1.1 {status} Told\r\ncontent-length: 0\r\n\r\n").unwrap();
-            String::from_utf8(seen).unwrap()
-        });
-        let mut config = UrlConfig::new(url.parse().unwrap());
-        configure(&mut config);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let target = UrlTarget::lanes(&config, 1).unwrap().pop().unwrap();
-        let outcome = runtime.block_on(target.attempt(&Message::sample()));
-        (outcome, server.join().unwrap())
-    }
-
-    #[test]
-    fn what_is_configured_arrives_beside_our_own_headers() {
-        let (outcome, seen) = attempt(500, |config| {
-            config.auth = Some(Auth::Bearer(Secret::new("hunter2")));
-            config.headers = vec![("x-key".parse().unwrap(), Secret::new("hunter3"))];
-        });
-        let sent = |line: &str| seen.matches(line).count();
-        assert_eq!(sent("\r\nauthorization: Bearer hunter2\r\n"), 1, "{seen}");
-        assert_eq!((sent("\r\nx-key: hunter3\r\n"), sent("authorization:")), (1, 1), "{seen}");
-        assert_eq!(
-            (sent("\r\ncontent-type: message/rfc822\r\n"), sent("\r\nmaildirq-attempt: 1\r\n")),
-            (1, 1),
-            "{seen}"
-        );
-        assert!(!format!("{outcome:?}").contains("hunter"), "{outcome:?}");
-    }
-
-    #[test]
-    fn without_auth_the_url_says_whose_a_request_is() {
-        let (_, seen) = attempt(200, |_| ());
-        assert!(seen.contains("\r\nauthorization: Basic b2YtdXJsOnB3LW9mLXVybA==\r\n"), "{seen}");
-    }
-
-    #[test]
-    fn a_target_has_its_own_meanings_of_a_status() {
-        for (status, expected) in [(409, "done"), (503, "reject"), (204, "retry"), (500, "retry"), (200, "done")] {
-            let (outcome, _) = attempt(status, |config| {
-                config.answers = Overrides { done: vec![409..=409], reject: vec![503..=503], retry: vec![204..=204] };
-            });
-            let became = match &outcome {
-                Outcome::Done { .. } => "done",
-                Outcome::Reject { .. } => "reject",
-                Outcome::Retry { .. } => "retry",
-            };
-            assert_eq!((became, outcome.status()), (expected, Some(status)));
-        }
-    }
-}
+#[path = "url_tests.rs"]
+mod tests;

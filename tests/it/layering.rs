@@ -11,10 +11,11 @@ const TABLE: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("engine", &["mail"]),
     ("maildir", &["engine", "mail"]),
-    ("target", &["engine", "secret"]),
-    ("config", &["engine", "mail", "maildir", "target", "secret"]),
+    ("payload", &["engine", "mail", "secret"]),
+    ("target", &["engine", "payload", "secret"]),
+    ("config", &["engine", "mail", "maildir", "payload", "target", "secret"]),
     ("wire", &["engine", "maildir", "target", "config"]),
-    ("cli", &["engine", "mail", "maildir", "target", "config", "wire", "logging"]),
+    ("cli", &["engine", "mail", "maildir", "payload", "target", "config", "wire", "logging"]),
 ];
 
 /// What the engine does not know of. (A body may be an open file; that is all.)

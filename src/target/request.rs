@@ -1,0 +1,89 @@
+//! One request: what it says of a message, in its headers and in its body.
+//!
+//! Nothing that comes from a mail gets into a header.
+
+use super::body::body;
+use super::sign::{Signature, sign};
+use crate::engine::{Body, Message};
+use crate::payload::{Format, Payload, PayloadError};
+use reqwest::Request;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// How messages become requests.
+pub(super) struct Recipe {
+    /// In what shape they are sent.
+    pub format: Format,
+    /// What requests are signed by.
+    pub keys: Vec<Vec<u8>>,
+}
+
+/// What is sent for a message in one attempt.
+pub(super) struct Contents {
+    /// The body.
+    pub payload: Payload,
+    signature: Option<Signature>,
+}
+
+impl Recipe {
+    /// What is sent for a message now.
+    ///
+    /// # Errors
+    /// The message cannot be read, or would not be whole.
+    pub(super) fn contents(&self, message: &Message, now: SystemTime) -> Result<Contents, PayloadError> {
+        let payload = self.format.payload(message, now)?;
+        let is_signed = !self.keys.is_empty();
+        let signature = is_signed.then(|| sign(&self.keys, message.id, now, &payload)).transpose()?;
+        Ok(Contents { payload, signature })
+    }
+
+    /// The same. A file is read by a thread that nobody has to wait for.
+    ///
+    /// # Errors
+    /// The message cannot be read, or would not be whole.
+    pub(super) async fn prepare(self: &Arc<Self>, message: &Message) -> Result<Contents, PayloadError> {
+        let is_read_to_be_signed = !self.keys.is_empty() && matches!(message.body, Body::File { .. });
+        if !is_read_to_be_signed && !self.format.is_slow(message) {
+            return self.contents(message, SystemTime::now());
+        }
+        let (recipe, message) = (Arc::clone(self), message.clone());
+        let reading = tokio::task::spawn_blocking(move || recipe.contents(&message, SystemTime::now()));
+        match reading.await {
+            Ok(contents) => contents,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(io::Error::other(error).into()),
+            },
+        }
+    }
+}
+
+impl Contents {
+    /// The request for a message; `template` has what is the same for all of them.
+    pub(super) fn request(&self, template: &Request, message: &Message) -> Request {
+        let mut request = template.try_clone().expect("it has no body that could only be read once");
+        self.add_headers(message, request.headers_mut());
+        *request.body_mut() = Some(body(&self.payload));
+        request
+    }
+
+    fn add_headers(&self, message: &Message, headers: &mut HeaderMap) {
+        let text = |text: &str| HeaderValue::from_str(text).expect("it is made of visible ASCII");
+        let content_type = match &self.payload.content_type {
+            Cow::Borrowed(content_type) => HeaderValue::from_static(content_type),
+            Cow::Owned(content_type) => text(content_type),
+        };
+        headers.insert(CONTENT_TYPE, content_type);
+        let id = text(&message.id.to_string());
+        headers.insert(HeaderName::from_static("idempotency-key"), id.clone());
+        headers.insert(HeaderName::from_static("webhook-id"), id);
+        headers.insert(HeaderName::from_static("maildirq-attempt"), message.attempt().into());
+        if let Some(Signature { timestamp, signatures }) = &self.signature {
+            headers.insert(HeaderName::from_static("webhook-timestamp"), (*timestamp).into());
+            headers.insert(HeaderName::from_static("webhook-signature"), text(signatures));
+        }
+    }
+}
