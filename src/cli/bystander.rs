@@ -30,6 +30,10 @@ impl World for Bystander {
         Process.secret_file(path).or_else(|_| Ok(SecretFile { contents: UNKNOWN.into(), mode: 0o600 }))
     }
 
+    fn has_secrets(&self) -> bool {
+        false
+    }
+
     fn is_program(&self, path: &Path) -> bool {
         // Of a name that is looked for in PATH the real program counts, if there is one.
         let paths = Process.variable("PATH").unwrap_or_default();
@@ -54,6 +58,9 @@ mod tests {
             auth = { basic = "maildirq", password = { credential = "surely-none" } }
             headers = { Api-Key = { file = "/nowhere/key" } }
             on_dead = ["/nowhere/page"]
+            sign = [{ env = "MAILDIRQ_SURELY_UNSET" }]
+            client_certificate = "/nowhere/client.pem"
+            client_key = "/nowhere/client.key"
         "#;
         let reading = Config::parse(toml.as_bytes(), Path::new("maildirq.toml"), &Bystander).unwrap();
         assert_eq!(&*reading.config.routes[0].name, "app");

@@ -2,6 +2,7 @@
 
 use super::{Cli, Exit, complain, print};
 use crate::config::reference;
+use crate::payload;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 #[command(
     verbatim_doc_comment,
     disable_help_subcommand = true,
-    override_usage = "maildirq gen config|schema|completions SHELL|man [DIR]|docs"
+    override_usage = "maildirq gen config|schema|payload|completions SHELL|man [DIR]|docs"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -41,6 +42,8 @@ enum What {
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },
+    /// A JSON Schema of what `format = "json"` sends
+    Payload,
     /// All settings, as a page of documentation in Markdown
     Docs,
 }
@@ -50,6 +53,7 @@ pub fn run(args: &Args) -> Exit {
     let text = match &args.what {
         What::Config => reference::annotated_config().into_bytes(),
         What::Schema => format!("{:#}\n", reference::json_schema()).into_bytes(),
+        What::Payload => format!("{:#}\n", payload::json_schema()).into_bytes(),
         What::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "maildirq", &mut text);

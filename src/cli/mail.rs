@@ -5,11 +5,12 @@ use crate::config::{Config, Queue};
 use crate::engine::text::printable;
 use crate::engine::{Body, Envelope, EnvelopeRules, History, Id, Message};
 use crate::mail::{HEADER_LIMIT, Header};
+use crate::maildir::arrived;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, stdin};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,34 +18,50 @@ use std::time::SystemTime;
 /// What stands for standard input.
 pub const STDIN: &str = "-";
 
+/// A message that was handed over.
+#[derive(Debug)]
+pub struct Mail {
+    /// Its bytes.
+    pub body: Body,
+    /// When it came, as far as its file tells; else never, so that it is the same each time.
+    pub arrived: SystemTime,
+}
+
+impl Mail {
+    /// One that is in no file.
+    pub fn new(bytes: Bytes) -> Self {
+        Mail { body: Body::Whole(bytes), arrived: SystemTime::UNIX_EPOCH }
+    }
+}
+
 /// Reads the message in the file at `path`, or on standard input.
 ///
 /// # Errors
 /// There is none; it was told of, and this is how to end.
-pub fn read(path: &Path) -> Result<Body, Exit> {
+pub fn read(path: &Path) -> Result<Mail, Exit> {
     let shown = shown(path);
-    let body = if path == Path::new(STDIN) {
+    let mail = if path == Path::new(STDIN) {
         let mut bytes = Vec::new();
-        stdin().lock().read_to_end(&mut bytes).map(|_| Body::Whole(bytes.into()))
+        stdin().lock().read_to_end(&mut bytes).map(|_| Mail::new(bytes.into()))
     } else {
         open(path)
     };
-    let body = body.map_err(|error| {
+    let mail = mail.map_err(|error| {
         complain(format_args!("cannot read {shown}: {error}"));
         Exit::NoInput
     })?;
-    let (Body::Whole(head) | Body::File { head, .. }) = &body;
+    let (Body::Whole(head) | Body::File { head, .. }) = &mail.body;
     if Header::of(head).fields().next().is_none() {
-        let what = if body.is_empty() { "it is empty" } else { "it does not begin with header fields" };
+        let what = if mail.body.is_empty() { "it is empty" } else { "it does not begin with header fields" };
         complain(format_args!(
             "{shown} is not a message: {what}\n  = try: a file of mail as it lies in a Maildir (.eml)"
         ));
         return Err(Exit::DataError);
     }
-    Ok(body)
+    Ok(mail)
 }
 
-fn open(path: &Path) -> io::Result<Body> {
+fn open(path: &Path) -> io::Result<Mail> {
     // A pipe that nobody writes to must not hold us up, and whoever owns a Maildir may put anything into it.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let status = file.metadata()?;
@@ -55,22 +72,9 @@ fn open(path: &Path) -> io::Result<Body> {
     (&file).take(HEADER_LIMIT as u64).read_to_end(&mut head)?;
     let head = Bytes::from(head);
     let length = status.len();
-    Ok(if length > head.len() as u64 { Body::File { head, file: Arc::new(file), length } } else { Body::Whole(head) })
-}
-
-/// All bytes of a message.
-///
-/// # Errors
-/// Its file cannot be read any more.
-pub fn bytes(body: &Body) -> io::Result<Bytes> {
-    match body {
-        Body::Whole(bytes) => Ok(bytes.clone()),
-        Body::File { file, length, .. } => {
-            let mut bytes = vec![0; usize::try_from(*length).map_err(io::Error::other)?];
-            file.read_exact_at(&mut bytes, 0)?;
-            Ok(bytes.into())
-        }
-    }
+    let is_large = length > head.len() as u64;
+    let body = if is_large { Body::File { head, file: Arc::new(file), length } } else { Body::Whole(head) };
+    Ok(Mail { body, arrived: arrived(path.file_name().unwrap_or_default(), status.modified()?) })
 }
 
 /// The message without these fields of its header.
@@ -103,7 +107,8 @@ pub fn shown(path: &Path) -> String {
 
 /// The message that this would be in a queue, from and to whom it says unless others are given. Its id is
 /// made of its bytes: as long as it is not delivered it has no other.
-pub fn message(body: Body, queue: &Queue, from: Option<&str>, to: Option<&str>) -> Message {
+pub fn message(mail: Mail, queue: &Queue, from: Option<&str>, to: Option<&str>) -> Message {
+    let Mail { body, arrived } = mail;
     let (Body::Whole(head) | Body::File { head, .. }) = &body;
     let mut envelope = Envelope::read(Header::of(head), &queue.envelope);
     if let Some(to) = to {
@@ -121,7 +126,7 @@ pub fn message(body: Body, queue: &Queue, from: Option<&str>, to: Option<&str>) 
         queue: queue.name.as_str().into(),
         route: "".into(),
         envelope,
-        arrived: SystemTime::now(),
+        arrived,
         body,
         file: None,
         history: History::default(),
@@ -150,8 +155,8 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn body(text: &'static str) -> Body {
-        Body::Whole(Bytes::from_static(text.as_bytes()))
+    fn mail(text: &'static str) -> Mail {
+        Mail::new(Bytes::from_static(text.as_bytes()))
     }
 
     fn config() -> Config {
@@ -161,14 +166,14 @@ mod tests {
     #[test]
     fn what_is_given_counts_instead_of_what_the_mail_says() {
         let config = config();
-        let mail = body("Return-Path: <ada@example.com>\nDelivered-To: a+1@x\n\n");
+        let text = "Return-Path: <ada@example.com>\nDelivered-To: a+1@x\n\n";
         for (from, to, expected) in [
             (None, None, ("ada@example.com", "a+1@x", Some("1"))),
             (Some("<>"), None, ("", "a+1@x", Some("1"))),
             (Some("bob@x"), Some("b+2@x"), ("bob@x", "b+2@x", Some("2"))),
             (None, Some("b@x"), ("ada@example.com", "b@x", None)),
         ] {
-            let Envelope { from, to, detail } = message(mail.clone(), &config.queues[0], from, to).envelope;
+            let Envelope { from, to, detail } = message(mail(text), &config.queues[0], from, to).envelope;
             assert_eq!(
                 (from.as_deref(), to.as_deref(), detail.as_deref()),
                 (Some(expected.0), Some(expected.1), expected.2)
@@ -181,10 +186,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("large.eml");
         fs::write(&path, format!("Subject: x\n\n{}", "x".repeat(HEADER_LIMIT))).unwrap();
-        let body = read(&path).unwrap();
+        let Mail { body, .. } = read(&path).unwrap();
         assert!(matches!(&body, Body::File { head, .. } if head.len() == HEADER_LIMIT));
         assert_eq!(body.len(), fs::metadata(&path).unwrap().len());
-        assert_eq!(bytes(&body).unwrap(), fs::read(&path).unwrap());
+        assert_eq!(body.bytes().unwrap(), fs::read(&path).unwrap());
     }
 
     #[test]

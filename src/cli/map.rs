@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// The commands, by what a person is about to do.
 const GROUPS: &[(&str, &[&str])] =
-    &[("Run", &["watch", "drain", "deliver"]), ("Set up", &["check", "route", "send", "demo", "gen"])];
+    &[("Run", &["watch", "drain", "deliver"]), ("Set up", &["init", "check", "route", "send", "demo", "gen"])];
 
 /// The map of the commands that are there, each with the first line of its help.
 pub fn map(program: &Command) -> String {

@@ -8,6 +8,7 @@ mod demo;
 mod drain;
 mod exit;
 mod generate;
+mod init;
 mod mail;
 mod map;
 mod route;
@@ -39,6 +40,7 @@ enum Verb {
     Deliver(deliver::Args),
     Check(check::Args),
     Demo(demo::Args),
+    Init(init::Args),
     Route(route::Args),
     Send(send::Args),
     #[command(name = "gen")]
@@ -71,6 +73,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Deliver(args) => deliver::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Init(args) => init::run(&args),
         Verb::Route(args) => route::run(&args),
         Verb::Send(args) => send::run(&args),
         Verb::Generate(args) => generate::run(&args),

@@ -1,18 +1,21 @@
 //! What a file says of an HTTP endpoint.
 
 use super::answers::{self, Answers};
+use super::format;
 use super::item::{Item, duration};
 use super::keys::{
-    AUTH, BASIC, BEARER, CONNECT_TIMEOUT, HEADERS, IDLE_TIMEOUT, MAX_CONNECTION_AGE, PASSWORD, PROXY, Place,
+    AUTH, BASIC, BEARER, CLIENT_CERTIFICATE, CLIENT_KEY, CONNECT_TIMEOUT, HEADERS, IDLE_TIMEOUT, MAX_CONNECTION_AGE,
+    PASSWORD, PROXY, Place, SIGN,
 };
 use super::remark::Note;
-use super::secrets::{Resolved, resolve, resolve_secret, user, warn_of_plain_text};
+use super::secrets::{Resolved, contents_of, resolve, resolve_secret, user, warn_of_plain_text};
 use super::walk::Table;
 use crate::engine::text::printable;
 use crate::secret::Secret;
-use crate::target::{Address, Auth, UrlConfig, is_own_header};
+use crate::target::{Address, Auth, ClientCertificate, UrlConfig, is_own_header, signing_key};
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use std::path::Path;
 use std::time::Duration;
 
 /// The settings of a `url` target.
@@ -24,6 +27,7 @@ pub(super) fn read(table: &Table<'_>, item: &Item<'_>, timeout: Duration) -> Opt
         let text = "`auth` beside a url that has a user: which of them?";
         item.walk.note(Note::error(text).at(auth.name.clone()).help("take the user out of the url"));
     }
+    let format = format::read(table);
     let config = UrlConfig {
         timeout,
         connect_timeout: table.setting(&CONNECT_TIMEOUT, duration),
@@ -31,8 +35,11 @@ pub(super) fn read(table: &Table<'_>, item: &Item<'_>, timeout: Duration) -> Opt
         max_connection_age: table.setting(&MAX_CONNECTION_AGE, duration),
         proxy: table.optional(&PROXY, proxy),
         headers: headers(table, auth_item.is_some()),
+        sign: signing_keys(table),
+        client_certificate: client_certificate(table, url.as_ref().map(|(url, _)| url)),
         answers: answers::read(table, Answers::Statuses),
         auth,
+        format: format?,
         ..UrlConfig::new(url?.0)
     };
     Some(config)
@@ -93,6 +100,40 @@ fn auth(table: &Table<'_>) -> Option<Auth> {
             );
             None
         }
+    }
+}
+
+/// The keys of Standard Webhooks.
+fn signing_keys(table: &Table<'_>) -> Vec<Secret> {
+    let Some(item) = table.item(&SIGN) else { return Vec::new() };
+    let items = if item.is_table() { vec![item] } else { item.one_or_more().unwrap_or_default() };
+    let key = |item: &Item<'_>| {
+        let text = resolve_secret(item)?;
+        match signing_key(&text) {
+            Ok(_) => Some(Secret::new(text)),
+            Err(_) if !item.walk.world.has_secrets() => None,
+            Err(error) => item.refuse(error),
+        }
+    };
+    items.iter().filter_map(key).collect()
+}
+
+fn client_certificate(table: &Table<'_>, url: Option<&Address>) -> Option<ClientCertificate> {
+    let (chain, key) = match (table.item(&CLIENT_CERTIFICATE), table.item(&CLIENT_KEY)) {
+        (None, None) => return None,
+        (Some(chain), Some(key)) => (chain, key),
+        (Some(one), None) => return one.refuse(format_args!("a certificate without `{}`", CLIENT_KEY.name)),
+        (None, Some(one)) => return one.refuse(format_args!("a key without `{}`", CLIENT_CERTIFICATE.name)),
+    };
+    if url.is_some_and(|url| !url.is_tls()) {
+        return chain.refuse("it is shown to https:// servers only, and this is none");
+    }
+    let (certificates, pem) =
+        (contents_of(&chain, Path::new(chain.text()?), false), contents_of(&key, Path::new(key.text()?), true));
+    match ClientCertificate::read(&certificates?, &pem?) {
+        Ok(certificate) => Some(certificate),
+        Err(_) if !key.walk.world.has_secrets() => None,
+        Err(error) => key.refuse(format_args!("{error:#}")),
     }
 }
 

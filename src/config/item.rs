@@ -3,7 +3,7 @@
 use super::keys::{Key, Kind, Place};
 use super::remark::Note;
 use super::units;
-use super::walk::{Table, Walk};
+use super::walk::{Table, Walk, nearest};
 use crate::engine::text::printable;
 use std::fmt::Display;
 use std::ops::Range;
@@ -92,12 +92,23 @@ impl<'a> Item<'a> {
         u64::from_str_radix(number.as_str(), number.radix()).ok()
     }
 
-    /// Whether it is the second of the two words that it can be.
-    pub fn is_second_choice(&self) -> Option<bool> {
-        let Kind::Choice(words) = self.kind else { unreachable!("{} is no choice", self.key.name) };
+    /// The word that it is, of those that it can be.
+    pub fn choice(&self) -> Option<&'static str> {
+        let (Kind::Choice(words) | Kind::Words(words)) = self.kind else {
+            unreachable!("{} is no choice", self.key.name)
+        };
         let given = self.text()?;
-        let place = words.iter().position(|word| *word == given);
-        place.map(|place| place == 1).or_else(|| self.wrong_value())
+        if let Some(word) = words.iter().find(|word| **word == given) {
+            return Some(word);
+        }
+        match nearest(given, words.iter().copied()) {
+            Some(near) => {
+                let text = format!("{} must be {}", self.called, self.kind.expected());
+                self.walk.note(Note::error(text).at(self.span.clone()).label(format!("did you mean `{near}`?")));
+                None
+            }
+            None => self.wrong_value(),
+        }
     }
 
     /// The elements of a list.
@@ -162,6 +173,11 @@ impl<'a> Item<'a> {
 
 pub(super) fn duration(item: &Item<'_>) -> Option<Duration> {
     item.parsed(units::parse_wait)
+}
+
+/// `true` or `false`.
+pub(super) fn flag(item: &Item<'_>) -> Option<bool> {
+    item.value.as_bool().or_else(|| item.wrong_type())
 }
 
 /// A number from 1 to what its kind allows.

@@ -4,6 +4,7 @@
 //! the pages of the documentation.
 
 pub(super) use super::place::Place;
+use crate::payload::Source;
 
 /// Which kind of target a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub(super) enum Kind {
     Text,
     Character,
     Choice(&'static [&'static str]),
+    /// One of these words, or several.
+    Words(&'static [&'static str]),
+    /// `true` or `false`.
+    Flag,
     Rate,
     /// One path or several, with `*`.
     Maildirs,
@@ -39,6 +44,12 @@ pub(super) enum Kind {
     Code,
     /// Text or a reference.
     Secret,
+    /// One secret or several.
+    Secrets,
+    /// A table of form fields under names of the user's.
+    FormFields,
+    /// Text, a reference, or something of the mail.
+    FormField,
     /// A table of secrets under names of the user's.
     Headers,
     /// A table of patterns under names of the user's.
@@ -167,15 +178,23 @@ keys! {
 
     /// The envelope's recipient.
     WHEN_TO = "to" in When: Kind::Patterns, as r#"["support@example.com", "support+*@example.com"]"#;
-    /// The envelope's sender. A bounce's is `<>`.
+    /// The envelope's sender; that of a bounce is written `<>`.
     WHEN_FROM = "from" in When: Kind::Patterns, as r#""*@example.org""#;
     /// What stands behind the delimiter in the recipient's local part.
     WHEN_DETAIL = "detail" in When: Kind::Patterns, as r#""/^[0-9]+$/""#;
     /// The name of the queue.
     WHEN_QUEUE = "queue" in When: Kind::Patterns, as r#""support""#;
+    /// What kind of mail it is, as the header tells: `human`, `auto_reply` (out of office, ticket received), `bounce`,
+    /// `list` (mailing lists, bulk mail) or `report` (DMARC, abuse, read receipts).
+    WHEN_KIND = "kind" in When: Kind::Words(&["human", "auto_reply", "bounce", "list", "report"]), as r#"["bounce", "auto_reply"]"#;
+    /// The subject, decoded.
+    WHEN_SUBJECT = "subject" in When: Kind::Patterns, as r#""*invoice*""#;
+    /// Whether a file is attached. Signatures, pictures that the HTML shows, and parts to be shown that have no name are
+    /// none. Mail that is too large (26 MiB) or too odd to be parsed is neither `true` nor `false`.
+    WHEN_HAS_ATTACHMENT = "has_attachment" in When: Kind::Flag, as "true";
     /// The length of the message.
     WHEN_SIZE = "size" in When: Kind::SizeBound, as r#"">5MB""#;
-    /// Header fields of the message, each under its name; one of several with that name is enough.
+    /// Header fields of the message, each under its name, their values decoded; one of several with that name is enough.
     WHEN_HEADER = "header" in When: Kind::HeaderPatterns, as r#"{ X-Spam-Flag = "YES*" }"#;
 
     /// Each message is sent there by POST. `http://…`, `https://…`, `unix:/SOCKET` or `unix:/SOCKET:/PATH`; it can be a
@@ -192,6 +211,37 @@ keys! {
     IDLE_TIMEOUT = "idle_timeout" in Target of Url: Kind::Duration, default r#""4s""#, as r#""1s""#;
     /// How long connections are used at all, so that a change of DNS is seen.
     MAX_CONNECTION_AGE = "max_connection_age" in Target of Url: Kind::Duration, default r#""5m""#, as r#""1h""#;
+    /// In what shape a message is sent: `raw` is the message itself (`message/rfc822`), `json` our own object, `form`
+    /// fields of your choice, `mailgun`, `mailgun-mime` and `postmark` what those services send.
+    FORMAT = "format" in Target of Url: Kind::Choice(FORMATS), default r#""raw""#, as r#""json""#;
+    /// With `raw`: whether the envelope's recipient is put on top as `X-Original-To`, where the message has none.
+    /// Rails routes mail by it whose recipient stands in no `To` or `Cc`.
+    ADD_ORIGINAL_TO = "add_original_to" in Target of Url: Kind::Flag, default "false", as "true";
+    /// With `json`: attachments as base64 in the object, only described, or as parts of a `multipart/form-data` beside it.
+    ATTACHMENTS = "attachments" in Target of Url: Kind::Choice(&["inline", "omit", "multipart"]), default r#""inline""#, as r#""multipart""#;
+    /// With `json`: attachments larger than this are only described. Unless given all are sent. The whole of a text that
+    /// is cut (above 1 MiB) is sent in any case.
+    DESCRIBE_ABOVE = "describe_above" in Target of Url: Kind::Size, as r#""10MiB""#;
+    /// With `form`: how its fields are written.
+    ENCODING = "encoding" in Target of Url: Kind::Choice(&["multipart", "urlencoded"]), default r#""multipart""#, as r#""urlencoded""#;
+    /// With `form`: its fields, each under its name: text, a reference to a secret, or `{ mail = … }` for something of
+    /// the mail.
+    FIELDS = "fields" in Target of Url: Kind::FormFields, as r#"{ key = { env = "APP_KEY" }, email = { mail = "raw" } }"#;
+    /// With `mailgun` and `mailgun-mime`: the key that `signature` is made with.
+    SIGNING_KEY = "signing_key" in Target of Url: Kind::Secret, as r#"{ env = "MAILGUN_SIGNING_KEY" }"#;
+    /// With `mailgun` and `mailgun-mime`: the time that is signed. With `arrival` the body is the same at each attempt;
+    /// a receiver that refuses old timestamps needs `attempt`.
+    TIMESTAMP = "timestamp" in Target of Url: Kind::Choice(&["arrival", "attempt"]), default r#""arrival""#, as r#""attempt""#;
+    /// With `postmark`: whether the whole message is in `RawEmail`, too.
+    RAW_EMAIL = "raw_email" in Target of Url: Kind::Flag, default "false", as "true";
+    /// Signs each request as Standard Webhooks 1.0 has it: one secret (`whsec_…`) or several, of which a receiver needs
+    /// one, so that they can be exchanged.
+    SIGN = "sign" in Target of Url: Kind::Secrets, as r#"[{ env = "WEBHOOK_SECRET" }]"#;
+    /// The file of a certificate, and those that lead to its authority, as PEM: it proves to an `https://` server who we
+    /// are.
+    CLIENT_CERTIFICATE = "client_certificate" in Target of Url: Kind::Text, as r#""/etc/maildirq/client.pem""#;
+    /// The file of that certificate's private key, as PEM.
+    CLIENT_KEY = "client_key" in Target of Url: Kind::Text, as r#""/etc/maildirq/client.key""#;
     /// An HTTP proxy, by its URL. Those of the environment are not used.
     PROXY = "proxy" in Target of Url: Kind::Secret, as r#""http://127.0.0.1:3128""#;
     /// What proves whose a request is.
@@ -246,12 +296,30 @@ keys! {
     PROBE = "probe" in Breaker: Kind::Duration, default r#""30s""#, as r#""2m""#;
 
     /// The environment variable that holds it.
-    ENV = "env" in Secret: Kind::Text, as r#""APP_KEY""#;
+    ENV = "env" in Secret | FormField: Kind::Text, as r#""APP_KEY""#;
     /// The file that holds it, by its whole path.
-    FILE = "file" in Secret: Kind::Text, as r#""/etc/maildirq/app.token""#;
+    FILE = "file" in Secret | FormField: Kind::Text, as r#""/etc/maildirq/app.token""#;
     /// The name of a credential of systemd (`LoadCredential=`, `LoadCredentialEncrypted=`).
-    CREDENTIAL = "credential" in Secret: Kind::Text, as r#""app_password""#;
+    CREDENTIAL = "credential" in Secret | FormField: Kind::Text, as r#""app_password""#;
+
+    /// Something of the mail. `raw` is the message itself, `raw_crlf` with lines that end in CRLF, `raw_base64` in
+    /// base64; `json` is all that `format = "json"` would send. Of the others each is the text of that name.
+    MAIL = "mail" in FormField: Kind::Choice(&SOURCES), as r#""raw""#;
 }
+
+/// What a field of a form can hold of a mail.
+static SOURCES: [&str; Source::ALL.len()] = {
+    let mut names = [""; Source::ALL.len()];
+    let mut place = 0;
+    while place < names.len() {
+        names[place] = Source::ALL[place].0;
+        place += 1;
+    }
+    names
+};
+
+/// The shapes in which a message can be sent.
+pub(super) const FORMATS: &[&str] = &["raw", "json", "form", "mailgun", "mailgun-mime", "postmark"];
 
 impl Kind {
     /// What stands in a list, or under names of the user's.
@@ -259,7 +327,9 @@ impl Kind {
         match self {
             Kind::Maildirs | Kind::Program | Kind::Patterns => Kind::Text,
             Kind::Codes => Kind::Code,
-            Kind::Headers => Kind::Secret,
+            Kind::Words(words) => Kind::Choice(words),
+            Kind::Headers | Kind::Secrets => Kind::Secret,
+            Kind::FormFields => Kind::FormField,
             Kind::HeaderPatterns => Kind::Patterns,
             Kind::Named(place) | Kind::Many(place) => Kind::One(place),
             other => other,
@@ -276,7 +346,13 @@ impl Kind {
             Kind::Count(most) => format!("a whole number from 1 to {most}"),
             Kind::Text => "a string".into(),
             Kind::Character => "a string of one character".into(),
-            Kind::Choice(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
+            Kind::Choice(words) => {
+                let words: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                let (last, others) = words.split_last().expect("there is a choice");
+                format!("{} or {last}", others.join(", "))
+            }
+            Kind::Words(_) => format!("{}, or a list of these", self.of_each().expected()),
+            Kind::Flag => "true or false".into(),
             Kind::Rate => "a rate such as \"10/s\"".into(),
             Kind::Maildirs => "a path, or a list of paths".into(),
             Kind::Program => "a list of strings: a program and its arguments".into(),
@@ -284,7 +360,10 @@ impl Kind {
             Kind::Codes => "a list such as [75, \"64-78\"]".into(),
             Kind::Code => "a code such as 75, or a range such as \"64-78\"".into(),
             Kind::Secret => "a string, or a reference such as { env = \"NAME\" }".into(),
+            Kind::Secrets => "a reference such as { env = \"NAME\" }, or a list of them".into(),
+            Kind::FormField => "a string, a reference such as { env = \"NAME\" }, or { mail = \"raw\" }".into(),
             Kind::Headers => "a table of texts or references".into(),
+            Kind::FormFields => "a table of texts, references, or parts of the mail such as { mail = \"raw\" }".into(),
             Kind::HeaderPatterns => "a table of patterns".into(),
             Kind::One(_) => "a table".into(),
             Kind::OneOrText(_) => "a string or a table".into(),

@@ -9,13 +9,14 @@
 //! | `read` | from bytes to a configuration |
 //! | `walk`, `item` | a table of the file, a value in it; what is wrong with them is noted |
 //! | `remark` | what there is to say of a file, and how it is shown |
-//! | `queues`, `routes`, `targets`, `endpoint`, `answers`, `retries` | what the tables mean |
+//! | `queues`, `routes`, `targets`, `endpoint`, `format`, `answers`, `retries` | what the tables mean |
 //! | `secrets`, `world` | what comes from outside of the file: secrets, programs |
 //! | `units` | durations, sizes, rates |
 //! | `reference`, `manual`, `schema` | what the table of keys says, for people and for editors |
 
 mod answers;
 mod endpoint;
+mod format;
 mod item;
 mod keys;
 mod manual;

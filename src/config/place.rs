@@ -13,6 +13,7 @@ pub(super) enum Place {
     Retry,
     Breaker,
     Secret,
+    FormField,
 }
 
 impl Place {
@@ -27,6 +28,7 @@ impl Place {
         Place::Retry,
         Place::Breaker,
         Place::Secret,
+        Place::FormField,
     ];
 
     /// As people write it.
@@ -42,6 +44,7 @@ impl Place {
             Place::Retry => "[target.NAME.retry]",
             Place::Breaker => "[target.NAME.breaker]",
             Place::Secret => "a reference to a secret",
+            Place::FormField => "[target.NAME.fields.FIELD]",
         }
     }
 
@@ -75,6 +78,7 @@ impl Place {
             Place::Secret => {
                 "A secret is best kept out of the file: `password = { credential = \"app_password\" }`. One newline at its end is taken off. Nothing is ever put into the middle of a text."
             }
+            Place::FormField => "What a field of a form holds, beside plain text: something of the mail, or a secret.",
         }
     }
 }

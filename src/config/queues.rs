@@ -60,7 +60,7 @@ impl Settings {
 }
 
 fn keep(item: &Item<'_>) -> Option<Keep> {
-    item.is_second_choice().map(|is_kept| if is_kept { Keep::Done } else { Keep::Remove })
+    item.choice().map(|word| if word == "keep" { Keep::Done } else { Keep::Remove })
 }
 
 /// The queues that the file has.

@@ -2,8 +2,9 @@
 //! documentation.
 
 use super::keys::{
-    ANSWERS, ATTEMPTS, AUTH, BASIC, BEARER, BREAKER, COMMAND, CREDENTIAL, ENV, FILE, For, KEYS, Key, Kind, MAILDIR,
-    MAX_DELAY, MIN_DELAY, PASSWORD, POLICY, Place, RETRY, RETRY_FOR, SCHEDULE, TIMEOUT, URL,
+    ANSWERS, ATTACHMENTS, ATTEMPTS, AUTH, BASIC, BEARER, BREAKER, COMMAND, CREDENTIAL, DESCRIBE_ABOVE, ENCODING, ENV,
+    FIELDS, FILE, FORMAT, For, KEYS, Key, Kind, MAIL, MAILDIR, MAX_DELAY, MIN_DELAY, PASSWORD, POLICY, Place,
+    RAW_EMAIL, RETRY, RETRY_FOR, SCHEDULE, SIGNING_KEY, TIMEOUT, TIMESTAMP, URL,
 };
 use crate::engine::KNOWN;
 
@@ -30,7 +31,7 @@ fn sections() -> Vec<Section> {
     let some = |keys: &[&'static Key]| keys.iter().map(plain).collect::<Vec<_>>();
     let is_table = |key: &Key| [&AUTH, &ANSWERS, &RETRY, &BREAKER].iter().any(|table| table.name == key.name);
     let mut of_url = all_of(Place::Target, |key| key.target != For::Command);
-    of_url.retain(|(key, _)| !is_table(key));
+    of_url.retain(|(key, _)| !is_table(key) && !is_of_another_format(key));
     vec![
         section("", Place::Top, all_of(Place::Top, |key| !is_above_others(key) && key.name != MAILDIR.name)),
         section("[queue.support]", Place::Queue, all_of(Place::Queue, |_| true)),
@@ -41,12 +42,42 @@ fn sections() -> Vec<Section> {
         section("[target.app.answers]", Place::Answers, all_of(Place::Answers, |_| true)),
         section("[target.app.retry]", Place::Retry, some(&[&MIN_DELAY, &MAX_DELAY, &RETRY_FOR, &ATTEMPTS])),
         section("[target.app.breaker]", Place::Breaker, all_of(Place::Breaker, |_| true)),
-        section("[target.crm]", Place::Target, vec![(&URL, Some("{ env = \"CRM_URL\" }"))]),
+        section(
+            "[target.crm]",
+            Place::Target,
+            vec![
+                (&URL, Some("{ env = \"CRM_URL\" }")),
+                (&FORMAT, Some("\"json\"")),
+                (&ATTACHMENTS, None),
+                (&DESCRIBE_ABOVE, None),
+            ],
+        ),
         section("[target.crm.auth]", Place::Auth, some(&[&BEARER])),
         section("[target.crm.retry]", Place::Retry, some(&[&POLICY])),
+        section(
+            "[target.desk]",
+            Place::Target,
+            vec![(&URL, None), (&FORMAT, Some("\"form\"")), (&ENCODING, None), (&FIELDS, None)],
+        ),
+        section(
+            "[target.was_mailgun]",
+            Place::Target,
+            vec![(&URL, None), (&FORMAT, Some("\"mailgun\"")), (&SIGNING_KEY, None), (&TIMESTAMP, None)],
+        ),
+        section(
+            "[target.was_postmark]",
+            Place::Target,
+            vec![(&URL, None), (&FORMAT, Some("\"postmark\"")), (&RAW_EMAIL, None)],
+        ),
         section("[target.archive]", Place::Target, vec![(&COMMAND, None), (&TIMEOUT, TIMEOUT.default_of_command)]),
         section("[target.archive.retry]", Place::Retry, some(&[&SCHEDULE])),
     ]
+}
+
+/// Whether it makes no sense beside the format that is usual.
+fn is_of_another_format(key: &Key) -> bool {
+    let others = [&ATTACHMENTS, &DESCRIBE_ABOVE, &ENCODING, &FIELDS, &SIGNING_KEY, &TIMESTAMP, &RAW_EMAIL];
+    others.iter().any(|other| other.name == key.name)
 }
 
 /// Whether what it holds has a chapter of its own.
@@ -89,6 +120,9 @@ pub fn annotated_config() -> String {
                 told_keys.push(key.doc());
                 text.push('\n');
                 comment(&mut text, key.doc());
+                if key.name == FIELDS.name {
+                    comment(&mut text, MAIL.doc());
+                }
             }
             let value = written.or(key.default).unwrap_or(key.example);
             let remark = if key.default.or(written).is_none() { "  # an example" } else { "" };
@@ -247,7 +281,7 @@ mod tests {
         for key in KEYS.iter().filter(|key| !is_above_others(key)) {
             assert!(table.contains(&format!("| `{}` | ", key.name)), "{}", key.name);
             let is_section = matches!(key.kind, Kind::One(_) | Kind::OneOrText(_));
-            let is_reference = key.places == [Place::Secret];
+            let is_reference = key.places[0] == Place::Secret || key.places == [Place::FormField];
             let is_there = |place: &Place| {
                 sections.iter().any(|section| {
                     section.place == *place && section.keys.iter().any(|(other, _)| std::ptr::eq(*other, *key))

@@ -1,9 +1,9 @@
 //! The routes of a file, and whether mail can come by them.
 
-use super::item::Item;
+use super::item::{Item, flag};
 use super::keys::{
-    Place, ROUTE_NAME, ROUTE_TARGET, ROUTES, TARGETS, WHEN, WHEN_DETAIL, WHEN_FROM, WHEN_HEADER, WHEN_QUEUE, WHEN_SIZE,
-    WHEN_TO,
+    Place, ROUTE_NAME, ROUTE_TARGET, ROUTES, TARGETS, WHEN, WHEN_DETAIL, WHEN_FROM, WHEN_HAS_ATTACHMENT, WHEN_HEADER,
+    WHEN_KIND, WHEN_QUEUE, WHEN_SIZE, WHEN_SUBJECT, WHEN_TO,
 };
 use super::remark::Note;
 use super::walk::{Table, nearest};
@@ -92,15 +92,28 @@ fn unknown<'k>(item: &Item<'_>, what: &str, name: &str, known: impl Iterator<Ite
 /// None where a condition makes no sense; it was noted.
 fn when(table: &Table<'_>, queues: &[String]) -> Option<When> {
     let mut conditions = Vec::new();
-    for (key, fact) in
-        [(&WHEN_TO, Fact::To), (&WHEN_FROM, Fact::From), (&WHEN_DETAIL, Fact::Detail), (&WHEN_QUEUE, Fact::Queue)]
-    {
+    for (key, fact) in [
+        (&WHEN_TO, Fact::To),
+        (&WHEN_FROM, Fact::From),
+        (&WHEN_DETAIL, Fact::Detail),
+        (&WHEN_QUEUE, Fact::Queue),
+        (&WHEN_SUBJECT, Fact::Subject),
+    ] {
         let Some(item) = table.item(key) else { continue };
         let patterns = patterns(&item);
         if fact == Fact::Queue {
             check_queues(&item, queues);
         }
         conditions.push(patterns.map(|patterns| Condition { fact, test: Test::Text(patterns) }));
+    }
+    if let Some(item) = table.item(&WHEN_KIND) {
+        let words = item.one_or_more().map(|items| items.iter().map(Item::choice).collect::<Vec<_>>());
+        let words = words.and_then(|words| words.into_iter().collect::<Option<Vec<_>>>());
+        let patterns = |words: Vec<&str>| {
+            let patterns = words.iter().map(|word| word.parse().expect("a plain word is a pattern"));
+            Condition { fact: Fact::Kind, test: Test::Text(patterns.collect()) }
+        };
+        conditions.push(words.map(patterns));
     }
     if let Some(item) = table.item(&WHEN_SIZE) {
         let bound = item.parsed(str::parse);
@@ -117,6 +130,10 @@ fn when(table: &Table<'_>, queues: &[String]) -> Option<When> {
         let fact = Fact::Header(name.to_owned());
         conditions.push(patterns.map(|patterns| Condition { fact, test: Test::Text(patterns) }));
     }
+    // The last, since it is the only one for which a message must be read as a whole.
+    if let Some(item) = table.item(&WHEN_HAS_ATTACHMENT) {
+        conditions.push(flag(&item).map(|flag| Condition { fact: Fact::HasAttachment, test: Test::Flag(flag) }));
+    }
     if table.item(&WHEN_HEADER).is_some_and(|item| !item.is_table()) {
         return None;
     }
@@ -130,7 +147,13 @@ fn is_field_name(name: &str) -> bool {
 
 fn patterns(item: &Item<'_>) -> Option<Vec<Pattern>> {
     // All are read, so that all mistakes are found.
-    let patterns: Vec<_> = item.one_or_more()?.iter().map(|item| item.parsed(str::parse::<Pattern>)).collect();
+    let pattern = |item: &Item<'_>| {
+        if item.as_text() == Some("") {
+            return item.refuse("an empty pattern is for nothing; the sender of a bounce is \"<>\"");
+        }
+        item.parsed(str::parse::<Pattern>)
+    };
+    let patterns: Vec<_> = item.one_or_more()?.iter().map(pattern).collect();
     patterns.into_iter().collect()
 }
 

@@ -34,7 +34,7 @@ fn of_place(place: Place) -> Value {
     match place {
         Place::Route => schema["required"] = json!(["target"]),
         Place::Queue => schema["required"] = json!(["maildir"]),
-        Place::Secret => {
+        Place::Secret | Place::FormField => {
             schema["minProperties"] = json!(1);
             schema["maxProperties"] = json!(1);
         }
@@ -62,12 +62,20 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Duration | Kind::Lifetime | Kind::Size | Kind::SizeBound | Kind::Text | Kind::Rate => text,
         Kind::Character => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
         Kind::Choice(words) => json!({ "enum": words }),
+        Kind::Words(words) => json!({ "anyOf": [
+            { "enum": words },
+            { "type": "array", "items": { "enum": words }, "minItems": 1 },
+        ] }),
+        Kind::Flag => json!({ "type": "boolean" }),
         Kind::Count(most) => json!({ "type": "integer", "minimum": 1, "maximum": most }),
         Kind::Program => json!({ "type": "array", "items": text, "minItems": 1 }),
         Kind::Maildirs | Kind::Patterns => some_text,
         Kind::Code => json!({ "anyOf": [{ "type": "integer", "minimum": 0, "maximum": 599 }, text] }),
         Kind::Codes => json!({ "type": "array", "items": of_kind(Kind::Code) }),
         Kind::Secret => secret,
+        Kind::Secrets => json!({ "anyOf": [secret, { "type": "array", "items": secret, "minItems": 1 }] }),
+        Kind::FormField => json!({ "anyOf": [text, reference(Place::FormField)] }),
+        Kind::FormFields => json!({ "type": "object", "additionalProperties": of_kind(Kind::FormField) }),
         Kind::Headers => json!({ "type": "object", "additionalProperties": secret }),
         Kind::HeaderPatterns => json!({ "type": "object", "additionalProperties": some_text }),
         Kind::One(place) => reference(place),

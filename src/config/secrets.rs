@@ -1,9 +1,10 @@
 //! Secrets: looked up where a reference says, checked, and never repeated in what is said of them.
 
 use super::item::{Item, visible_text};
-use super::keys::{AUTH, BEARER, CREDENTIAL, ENV, FILE, HEADERS, KEYS, PASSWORD, Place};
+use super::keys::{AUTH, BEARER, CREDENTIAL, ENV, FIELDS, FILE, HEADERS, KEYS, PASSWORD, Place, SIGN, SIGNING_KEY};
 use super::remark::Note;
 use super::walk::{Table, nearest};
+use crate::engine::text::printable;
 use std::ffi::OsString;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
@@ -26,6 +27,11 @@ pub(super) fn resolve(item: &Item<'_>) -> Option<Resolved> {
         return checked(item, text.to_owned()).map(|text| Resolved { text, is_reference: false });
     }
     let table = if item.is_table() { item.table(Place::Secret)? } else { return item.wrong_type() };
+    resolve_reference(item, &table)
+}
+
+/// What a reference leads to, which stands in this table.
+pub(super) fn resolve_reference(item: &Item<'_>, table: &Table<'_>) -> Option<Resolved> {
     let given = [&ENV, &FILE, &CREDENTIAL].map(|key| table.item(key));
     let text = match given {
         [Some(name), None, None] => of_variable(item, &name)?,
@@ -50,6 +56,9 @@ pub(super) fn resolve(item: &Item<'_>) -> Option<Resolved> {
 /// As [`resolve`], for what is a secret in any case.
 pub(super) fn resolve_secret(item: &Item<'_>) -> Option<String> {
     let resolved = resolve(item)?;
+    if resolved.text.is_empty() {
+        return item.refuse("a secret is not empty");
+    }
     if !resolved.is_reference {
         warn_of_plain_text(item);
     }
@@ -79,7 +88,10 @@ fn lost<T>(item: &Item<'_>, text: String, help: impl Into<String>) -> Option<T> 
 
 fn of_variable(item: &Item<'_>, name: &Item<'_>) -> Option<String> {
     let name = visible_text(name)?;
-    let help = format!("under systemd prefer {{ credential = \"{}\" }} + LoadCredential=", name.to_lowercase());
+    let help = format!(
+        "set it where maildirq is started; under systemd prefer {{ credential = \"{}\" }} + LoadCredential=",
+        name.to_lowercase()
+    );
     match item.walk.world.variable(&name).map(OsString::into_string) {
         Some(Ok(text)) if text.is_empty() => lost(item, format!("environment variable {name} is empty"), help),
         Some(Ok(text)) => Some(text),
@@ -97,7 +109,7 @@ fn of_credential(item: &Item<'_>, name: &Item<'_>) -> Option<String> {
             Err("the name of a credential is that of a file, without folders".into())
         }
     })?;
-    let shown = crate::engine::text::printable(name.as_bytes());
+    let shown = printable(name.as_bytes());
     let Some(folder) = item.walk.world.variable(CREDENTIALS) else {
         let help = format!(
             "it is for systemd: LoadCredential={shown}:/PATH in the unit; elsewhere use {{ file = \"/PATH\" }}"
@@ -108,28 +120,9 @@ fn of_credential(item: &Item<'_>, name: &Item<'_>) -> Option<String> {
 }
 
 fn of_file(item: &Item<'_>, path: &Path) -> Option<String> {
-    let shown = crate::engine::text::printable(path.as_os_str().as_encoded_bytes());
-    if !path.is_absolute() {
-        return lost(item, format!("the path of a secret file begins with /, not as {shown}"), "a daemon has no home");
-    }
-    let file = match item.walk.world.secret_file(path) {
-        Ok(file) => file,
-        Err(error) => {
-            let help = "is the file there, and may the user that maildirq runs as read it?";
-            return lost(item, format!("cannot read the secret file {shown}: {error}"), help);
-        }
-    };
-    let trouble = match file.mode {
-        mode if mode & 0o004 != 0 => Some("read"),
-        mode if mode & 0o022 != 0 => Some("changed"),
-        _ => None,
-    };
-    if let Some(trouble) = trouble {
-        let by = if trouble == "read" { "everybody" } else { "others than its owner" };
-        let text = format!("the secret file {shown} can be {trouble} by {by}");
-        item.walk.note(Note::warning(text).at(item.span.clone()).help(format!("chmod 600 {shown}")));
-    }
-    let Ok(mut text) = OsString::from_vec(file.contents).into_string() else {
+    let shown = printable(path.as_os_str().as_encoded_bytes());
+    let contents = contents_of(item, path, true)?;
+    let Ok(mut text) = OsString::from_vec(contents).into_string() else {
         return lost(item, format!("the secret file {shown} is not UTF-8 text"), "a secret is one line of text");
     };
     if text.ends_with('\n') {
@@ -144,40 +137,83 @@ fn of_file(item: &Item<'_>, path: &Path) -> Option<String> {
     Some(text)
 }
 
+/// What is in a file, which nobody else should be able to change, nor to read where it is secret.
+pub(super) fn contents_of(item: &Item<'_>, path: &Path, is_secret: bool) -> Option<Vec<u8>> {
+    let shown = printable(path.as_os_str().as_encoded_bytes());
+    let what = if is_secret { "secret file" } else { "file" };
+    if !path.is_absolute() {
+        return lost(item, format!("the path of a {what} begins with /, not as {shown}"), "a daemon has no home");
+    }
+    let file = match item.walk.world.secret_file(path) {
+        Ok(file) => file,
+        Err(error) => {
+            let help = "is the file there, and may the user that maildirq runs as read it?";
+            return lost(item, format!("cannot read the {what} {shown}: {error}"), help);
+        }
+    };
+    let trouble = match file.mode {
+        mode if is_secret && mode & 0o004 != 0 => Some("read by everybody"),
+        mode if mode & 0o022 != 0 => Some("changed by others than its owner"),
+        _ => None,
+    };
+    if let Some(trouble) = trouble {
+        let (text, mode) = (format!("the {what} {shown} can be {trouble}"), if is_secret { "600" } else { "644" });
+        item.walk.note(Note::warning(text).at(item.span.clone()).help(format!("chmod {mode} {shown}")));
+    }
+    Some(file.contents)
+}
+
 /// The places of `text` that are not to be shown, going by what was read of it: values of headers and of
 /// `auth`, and what a URL says of user, password and query.
 pub(super) fn hidden(text: &str, tree: &DeTable<'_>) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    hide_in_table(text, tree, false, &mut found);
+    hide_in_table(text, tree, Holds::Other, &mut found);
     found
 }
 
-fn hide_in_table(text: &str, table: &DeTable<'_>, is_secret: bool, found: &mut Vec<Range<usize>>) {
+/// What a part of the file holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Other,
+    Secret,
+    /// Secrets under names of the user's, which may be those of keys.
+    NamedSecrets,
+}
+
+fn hide_in_table(text: &str, table: &DeTable<'_>, holds: Holds, found: &mut Vec<Range<usize>>) {
     for (key, value) in table {
-        let is_secret = match &**key.get_ref() {
-            "env" | "file" | "credential" | "basic" => false,
-            name => is_secret || is_secretive(name),
+        let name: &str = key.get_ref();
+        let is_shown = holds != Holds::NamedSecrets && ["env", "file", "credential", "basic", "mail"].contains(&name);
+        let holds = match holds {
+            _ if is_shown => Holds::Other,
+            Holds::Other if is_like(name, &[HEADERS.name, FIELDS.name]) => Holds::NamedSecrets,
+            Holds::Other if !is_secretive(name) => Holds::Other,
+            _ => Holds::Secret,
         };
-        hide_in_value(text, value.get_ref(), value.span(), is_secret, found);
+        hide_in_value(text, value.get_ref(), value.span(), holds, found);
     }
 }
 
-/// Whether what stands under this key, which may be a slip of the pen, is nobody's business.
+/// Whether what stands under this key is nobody's business.
 fn is_secretive(name: &str) -> bool {
-    let secretive = [AUTH.name, HEADERS.name, PASSWORD.name, BEARER.name];
-    let is_other = KEYS.iter().any(|key| key.name == name) && !secretive.contains(&name);
-    !is_other && nearest(name, secretive.into_iter().chain(["token", "secret"])).is_some()
+    is_like(name, &[AUTH.name, PASSWORD.name, BEARER.name, SIGN.name, SIGNING_KEY.name, "token", "secret"])
 }
 
-fn hide_in_value(text: &str, value: &DeValue<'_>, span: Range<usize>, is_secret: bool, found: &mut Vec<Range<usize>>) {
+/// Whether a key is one of these, or a slip of the pen for one.
+fn is_like(name: &str, keys: &[&str]) -> bool {
+    let is_other = KEYS.iter().any(|key| key.name == name) && !keys.contains(&name);
+    !is_other && nearest(name, keys.iter().copied()).is_some()
+}
+
+fn hide_in_value(text: &str, value: &DeValue<'_>, span: Range<usize>, holds: Holds, found: &mut Vec<Range<usize>>) {
     match value {
-        DeValue::Table(table) => hide_in_table(text, table, is_secret, found),
+        DeValue::Table(table) => hide_in_table(text, table, holds, found),
         DeValue::Array(list) => {
             for element in list {
-                hide_in_value(text, element.get_ref(), element.span(), is_secret, found);
+                hide_in_value(text, element.get_ref(), element.span(), holds, found);
             }
         }
-        _ if is_secret => found.push(span),
+        _ if holds != Holds::Other => found.push(span),
         DeValue::String(_) => found.extend(secrets_of_url(text, span)),
         _ => {}
     }
@@ -220,6 +256,12 @@ mod tests {
             ("[target.a]\natuh = { basic = \"u\", pasword = \"p1\" }", &["\"p1\""]),
             ("[target.a.auth]\nbearer = { env = \"NAME\" }", &[]),
             ("[target.a.headers]\nApi-Key = \"k\"\nX = [\"l\", 7]", &["\"k\"", "\"l\"", "7"]),
+            (
+                "[target.a]\nsign = [\"whsec_1\", { env = \"K\" }]\nfields = { k = \"f\", e = { mail = \"raw\" } }",
+                &["\"f\"", "\"whsec_1\""],
+            ),
+            ("[target.a.fields]\nfile = \"f\"\nmail = \"m\"\nenv = { env = \"E\" }", &["\"f\"", "\"m\""]),
+            ("headers = { basic = \"b\", X = { file = \"/f\" } }", &["\"b\""]),
             ("url = \"https://u:p@host/in?key=k\"", &["u:p", "key=k"]),
             ("url = 'http://u:p/q@host/'", &["u:p/q"]),
             ("proxy = \"http://host/\"", &[]),

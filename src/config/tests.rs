@@ -17,13 +17,19 @@ impl World for Rich {
             "CREDENTIALS_DIRECTORY" => "/run/credentials",
             "PATH" => "relative:/usr/bin",
             "APP_KEY" | "CRM_URL" => "https://app.example.com/",
+            "WEBHOOK_SECRET" => "whsec_aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnRlcjI=",
             _ => "https://hunter2:hunter2@app.example.com/?hunter2",
         };
         Some(value.into())
     }
 
-    fn secret_file(&self, _: &Path) -> io::Result<SecretFile> {
-        Ok(SecretFile { contents: b"hunter2\n".to_vec(), mode: 0o600 })
+    fn secret_file(&self, path: &Path) -> io::Result<SecretFile> {
+        let contents = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("pem") => &include_bytes!("../../fixtures/tls/client.pem")[..],
+            Some("key") => include_bytes!("../../fixtures/tls/client.key"),
+            _ => b"hunter2\n",
+        };
+        Ok(SecretFile { contents: contents.to_vec(), mode: 0o600 })
     }
 
     fn is_program(&self, path: &Path) -> bool {
@@ -79,7 +85,10 @@ fn with(key: &Key, place: Place, written: &str) -> String {
         Place::Target if key.starts_with("url") || key.starts_with("command") => {
             format!("maildir = \"/m\"\n[target.app]\n{key}")
         }
-        Place::Target => format!("{RIGHT}{key}"),
+        Place::Target if key.starts_with("client_") => {
+            format!("{}{}{key}", RIGHT.replace("http:", "https:"), beside(&key))
+        }
+        Place::Target => format!("{RIGHT}{}{key}", beside(&key)),
         Place::Auth => {
             let rest = if key.starts_with("password") {
                 "basic = \"other\"\n"
@@ -94,6 +103,21 @@ fn with(key: &Key, place: Place, written: &str) -> String {
         Place::Retry => format!("{RIGHT}[target.app.retry]\n{key}"),
         Place::Breaker => format!("{RIGHT}[target.app.breaker]\n{key}"),
         Place::Secret => format!("{RIGHT}[target.app.headers.Api-Key]\n{key}"),
+        Place::FormField => format!("{RIGHT}format = \"form\"\n[target.app.fields.f]\n{key}"),
+    }
+}
+
+/// What a target must have besides for this key to make sense.
+fn beside(key: &str) -> &'static str {
+    match key.split(" =").next() {
+        Some("attachments" | "describe_above") => "format = \"json\"\n",
+        Some("fields") => "format = \"form\"\n",
+        Some("encoding") => "format = \"form\"\nfields = { f = \"x\" }\n",
+        Some("signing_key" | "timestamp") => "format = \"mailgun\"\n",
+        Some("raw_email") => "format = \"postmark\"\n",
+        Some("client_certificate") => "client_key = \"/client.key\"\n",
+        Some("client_key") => "client_certificate = \"/client.pem\"\n",
+        _ => "",
     }
 }
 
@@ -147,7 +171,7 @@ fn uncommented() -> String {
 fn the_sample_file_is_right_when_nothing_is_commented_out() {
     assert!(reference::annotated_config().lines().all(|line| line.is_empty() || line.starts_with('#')));
     let config = parsed(&uncommented());
-    assert_eq!((config.queues.len(), config.routes.len(), config.targets.len()), (1, 1, 3));
+    assert_eq!((config.queues.len(), config.routes.len(), config.targets.len()), (1, 1, 6));
     let TargetKind::Url(url) = &config.targets[1].kind else { panic!("crm is a url") };
     assert!(matches!(url.auth, Some(Auth::Bearer(_))));
 }

@@ -18,6 +18,7 @@ fn header(place: Place) -> &'static str {
         Place::Retry => "[target.app.retry]\n",
         Place::Breaker => "[target.app.breaker]\n",
         Place::Secret => "[target.app]\nurl = \"http://x/\"\n[target.app.headers.Api-Key]\n",
+        Place::FormField => "[target.app]\nurl = \"http://x/\"\nformat = \"form\"\n[target.app.fields.f]\n",
     }
 }
 
@@ -34,6 +35,7 @@ fn inline(place: Place) -> (&'static str, &'static str) {
         Place::Retry => ("target.app.retry = { ", " }"),
         Place::Breaker => ("target.app.breaker = { ", " }"),
         Place::Secret => ("target.app = { url = \"http://x/\", headers = { Api-Key = { ", " } } }"),
+        Place::FormField => ("target.app = { url = \"http://x/\", format = \"form\", fields = { f = { ", " } } }"),
     }
 }
 

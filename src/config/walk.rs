@@ -68,6 +68,11 @@ impl<'a> Table<'a> {
         title(self.place, &self.path)
     }
 
+    /// How many keys are given.
+    pub fn length(&self) -> usize {
+        self.entries.len()
+    }
+
     /// What is given under this key.
     pub fn item(&self, key: &'static Key) -> Option<Item<'a>> {
         debug_assert!(key.places.contains(&self.place), "{} does not stand in {:?}", key.name, self.place);

@@ -19,6 +19,10 @@ pub trait World {
     /// # Errors
     /// As the system says, or the file is none that could hold one.
     fn secret_file(&self, path: &Path) -> io::Result<SecretFile>;
+    /// Whether references lead to real secrets. Where not, what they lead to need not make sense.
+    fn has_secrets(&self) -> bool {
+        true
+    }
     /// Whether there is a program here that can be run.
     fn is_program(&self, path: &Path) -> bool;
 }

@@ -54,7 +54,7 @@ pub enum Sign {
     Failed,
     /// Nothing: it failed for reasons of ours.
     Ours,
-    /// Nothing: it was cut off.
+    /// Nothing: it was cut off, or never sent.
     Nothing,
 }
 
@@ -62,6 +62,8 @@ impl From<&Outcome> for Sign {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Done { .. } => Sign::Took,
+            // Nobody answered: it was not even sent.
+            Outcome::Reject { status: None, .. } => Sign::Nothing,
             Outcome::Reject { .. } | Outcome::Retry { blame: Blame::Message, .. } => Sign::Alive,
             Outcome::Retry { blame: Blame::Endpoint | Blame::Unclear, .. } => Sign::Failed,
             Outcome::Retry { blame: Blame::Ourselves, .. } => Sign::Ours,
@@ -417,5 +419,12 @@ mod tests {
         bench.attempt(Sign::Took);
         assert!(bench.gate.took_since(before));
         assert!(!bench.gate.took_since(SystemTime::now() + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn what_was_never_sent_says_nothing_of_a_target() {
+        let rejected = |status| Outcome::Reject { status, reason: String::new() };
+        assert_eq!(Sign::from(&rejected(None)), Sign::Nothing);
+        assert_eq!(Sign::from(&rejected(Some(422))), Sign::Alive);
     }
 }

@@ -83,6 +83,22 @@ pub(super) fn log_unrouted(message: &Message) {
     );
 }
 
+/// One line for a message whose route cannot be told.
+pub(super) fn log_unreadable(message: &Message, settlement: &Settlement) {
+    let Settlement::Retry { due, note, .. } = settlement else { return };
+    warn!(
+        event = "unreadable",
+        id = %message.id,
+        queue = &*message.queue,
+        maildir = message.place.as_deref(),
+        file = message.name,
+        "try" = message.attempt(),
+        outcome = "retry",
+        due = humantime::format_rfc3339_millis(*due).to_string(),
+        reason = note.reason,
+    );
+}
+
 /// One line for a target that goes down or comes back.
 pub(super) fn log_health(destination: &Destination, health: Health) {
     let target = &*destination.name;

@@ -16,8 +16,10 @@
 //! | `gate` | how much a target may be given now: its concurrency, its rate and its circuit breaker |
 //! | `queue`, `target` | the traits |
 //! | `pattern`, `rule` | which messages a route is for |
+//! | `sight` | a message as routes look at it |
 //! | `route` | which target a message goes to |
 //! | `run` | the loop; `watch` and `drain` are both this |
+//! | `astray` | what becomes of a message that has come to no target |
 //! | `attempt` | one attempt, and what becomes of the message after it |
 //! | `alarm` | when idle hands look again, and when a run is over |
 //! | `log` | the lines that the loop logs |
@@ -27,6 +29,7 @@
 //! | `text` | making bytes of strangers fit for a log line |
 
 mod alarm;
+mod astray;
 mod attempt;
 mod envelope;
 mod gate;
@@ -43,6 +46,7 @@ mod rule;
 mod run;
 mod schedule;
 mod shortage;
+mod sight;
 mod stop;
 mod target;
 pub mod text;
@@ -61,5 +65,6 @@ pub use rule::{Condition, Fact, Finding, SizeBound, Test, When};
 pub use run::{Conditions, Engine, Report, Until};
 pub use schedule::{KNOWN, Known, Schedule};
 pub use shortage::is_shortage;
+pub use sight::Sight;
 pub use stop::{Stop, StopHandle};
 pub use target::Target;

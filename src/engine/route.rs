@@ -5,8 +5,10 @@ use super::message::Message;
 use super::pace::Rate;
 use super::retry::RetryPolicy;
 use super::rule::When;
+use super::sight::Sight;
 use super::target::Target;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The terms on which a target is given messages.
@@ -101,8 +103,17 @@ pub struct Route {
 
 impl Route {
     /// The first of these routes that is for the message: the one that counts.
-    pub fn first_for<'a>(routes: &'a [Route], message: &Message) -> Option<&'a Route> {
-        routes.iter().find(|route| route.when.matches(message))
+    ///
+    /// # Errors
+    /// The message has to be read as a whole for that, and cannot be.
+    pub fn first_for<'a>(routes: &'a [Route], message: &Message) -> io::Result<Option<&'a Route>> {
+        let sight = Sight::of(message);
+        for route in routes {
+            if route.when.matches(&sight)? {
+                return Ok(Some(route));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -120,6 +131,8 @@ pub(super) enum Found<'a> {
     Ignore(&'a Route),
     /// No route.
     Nothing,
+    /// Nobody can tell: the message cannot be read.
+    Unreadable(io::Error),
 }
 
 impl Routes {
@@ -155,11 +168,12 @@ impl Routes {
 
     pub(super) fn find(&self, message: &Message) -> Found<'_> {
         match Route::first_for(&self.routes, message) {
-            Some(route) => match &route.way {
+            Ok(Some(route)) => match &route.way {
                 Way::To(name) => Found::To(route, &self.destinations[name]),
                 Way::Ignore => Found::Ignore(route),
             },
-            None => Found::Nothing,
+            Ok(None) => Found::Nothing,
+            Err(error) => Found::Unreadable(error),
         }
     }
 }

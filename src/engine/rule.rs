@@ -1,9 +1,10 @@
 //! Which messages a route is for.
 
-use super::message::Message;
 use super::pattern::Pattern;
+use super::sight::Sight;
 use std::cmp::Ordering;
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 /// The conditions of a route. All that are given must hold; none at all is every message.
@@ -32,8 +33,14 @@ pub enum Fact {
     Queue,
     /// The length of the message.
     Size,
-    /// Any of the header fields with this name.
+    /// What kind of mail it is, in a word.
+    Kind,
+    /// The subject, decoded.
+    Subject,
+    /// Any of the header fields with this name, decoded.
     Header(String),
+    /// Whether something is attached.
+    HasAttachment,
 }
 
 /// What must be true.
@@ -43,6 +50,8 @@ pub enum Test {
     Text(Vec<Pattern>),
     /// The number is on this side of the bound.
     Size(SizeBound),
+    /// It is so.
+    Flag(bool),
 }
 
 /// A bound on a number of bytes: `>5MB`, `<=10KiB`.
@@ -79,8 +88,16 @@ impl When {
     }
 
     /// Whether this is a route for the message.
-    pub fn matches(&self, message: &Message) -> bool {
-        self.0.iter().all(|condition| condition.holds(message))
+    ///
+    /// # Errors
+    /// The message has to be read as a whole for that, and cannot be.
+    pub fn matches(&self, sight: &Sight<'_>) -> io::Result<bool> {
+        for condition in &self.0 {
+            if !condition.holds(sight)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether there is no message that this route is not for.
@@ -89,57 +106,59 @@ impl When {
     }
 
     /// Looks at each condition.
-    pub fn explain(&self, message: &Message) -> Vec<Finding> {
+    ///
+    /// # Errors
+    /// As [`When::matches`].
+    pub fn explain(&self, sight: &Sight<'_>) -> io::Result<Vec<Finding>> {
         let explain = |condition: &Condition| {
-            let values = condition.fact.of(message);
+            let values = condition.fact.of(sight)?;
             // Of several fields of one name, the one that made the condition hold.
             let found = values.iter().find(|value| condition.is_met_by(value)).or(values.first());
-            Finding {
+            Ok(Finding {
                 condition: condition.to_string(),
-                holds: condition.holds(message),
-                found: found.map(|value| super::text::printable(value)),
-            }
+                holds: condition.holds(sight)?,
+                found: found.map(|value| super::text::printable(value.as_bytes())),
+            })
         };
         self.0.iter().map(explain).collect()
     }
 }
 
 impl Condition {
-    fn holds(&self, message: &Message) -> bool {
-        match &self.test {
-            Test::Size(bound) => bound.admits(message.body.len()),
-            Test::Text(_) => self.fact.of(message).iter().any(|value| self.is_met_by(value)),
-        }
+    fn holds(&self, sight: &Sight<'_>) -> io::Result<bool> {
+        Ok(match &self.test {
+            Test::Size(bound) => bound.admits(sight.message.body.len()),
+            Test::Text(_) | Test::Flag(_) => self.fact.of(sight)?.iter().any(|value| self.is_met_by(value)),
+        })
     }
 
-    fn is_met_by(&self, value: &[u8]) -> bool {
-        matches!(&self.test, Test::Text(patterns) if patterns.iter().any(|pattern| pattern.matches(value)))
+    fn is_met_by(&self, value: &str) -> bool {
+        match &self.test {
+            Test::Text(patterns) => patterns.iter().any(|pattern| pattern.matches(value.as_bytes())),
+            Test::Flag(flag) => value == flag.to_string(),
+            Test::Size(_) => false,
+        }
     }
 }
 
 impl Fact {
     /// What the message has there.
-    fn of(&self, message: &Message) -> Vec<Vec<u8>> {
-        let one = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec()).into_iter().collect();
-        match self {
-            Fact::To => one(message.envelope.to.as_deref()),
+    fn of(&self, sight: &Sight<'_>) -> io::Result<Vec<String>> {
+        let one = |text: Option<&str>| text.map(str::to_owned).into_iter().collect();
+        let envelope = &sight.message.envelope;
+        Ok(match self {
+            Fact::To => one(envelope.to.as_deref()),
             // A bounce's sender is `<>`, in patterns too.
-            Fact::From => one(message.envelope.from.as_deref().map(|from| if from.is_empty() { "<>" } else { from })),
-            Fact::Detail => one(message.envelope.detail.as_deref()),
-            Fact::Queue => one(Some(&message.queue)),
-            Fact::Size => vec![message.body.len().to_string().into_bytes()],
-            Fact::Header(wanted) => {
-                let fields = message.header().fields();
-                let named = fields.filter(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
-                named.map(|(_, value)| unfolded(value)).collect()
-            }
-        }
+            Fact::From => one(envelope.from.as_deref().map(|from| if from.is_empty() { "<>" } else { from })),
+            Fact::Detail => one(envelope.detail.as_deref()),
+            Fact::Queue => one(Some(&sight.message.queue)),
+            Fact::Size => vec![sight.message.body.len().to_string()],
+            Fact::Kind => one(Some(sight.kind().word())),
+            Fact::Subject => sight.values("Subject").collect(),
+            Fact::Header(name) => sight.values(name).collect(),
+            Fact::HasAttachment => sight.has_attachment()?.map(|is_so| is_so.to_string()).into_iter().collect(),
+        })
     }
-}
-
-/// A field's value on one line (RFC 5322 section 2.2.3).
-fn unfolded(value: &[u8]) -> Vec<u8> {
-    value.trim_ascii().iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
 }
 
 impl fmt::Display for Condition {
@@ -147,6 +166,7 @@ impl fmt::Display for Condition {
         write!(f, "{} = ", self.fact)?;
         match &self.test {
             Test::Size(bound) => write!(f, "\"{bound}\""),
+            Test::Flag(flag) => write!(f, "{flag}"),
             Test::Text(patterns) => match &patterns[..] {
                 [one] => write!(f, "{one:?}"),
                 several => write!(f, "{several:?}"),
@@ -163,6 +183,9 @@ impl fmt::Display for Fact {
             Fact::Detail => f.write_str("detail"),
             Fact::Queue => f.write_str("queue"),
             Fact::Size => f.write_str("size"),
+            Fact::Kind => f.write_str("kind"),
+            Fact::Subject => f.write_str("subject"),
+            Fact::HasAttachment => f.write_str("has_attachment"),
             Fact::Header(name) => write!(f, "header.{name}"),
         }
     }
@@ -201,7 +224,7 @@ impl FromStr for SizeBound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Body, Envelope, EnvelopeRules};
+    use crate::engine::{Body, Envelope, EnvelopeRules, Message};
     use crate::mail::Header;
 
     const MAIL: &str = "Return-Path: <>\nDelivered-To: Support+42@example.org\nReceived: x\nSubject: Re:\n  invoice\nX-Spam-Flag: NO\nx-spam-flag: YES\n\nbody";
@@ -237,29 +260,35 @@ mod tests {
             (text(Fact::Queue, &["supp*"]), true),
             (text(header("subject"), &["Re:  invoice"]), true),
             (text(header("Subject"), &["/^invoice/"]), false),
+            (text(Fact::Subject, &["*invoice"]), true),
+            (text(Fact::Kind, &["bounce"]), true),
+            (text(Fact::Kind, &["human", "list"]), false),
+            (Condition { fact: Fact::HasAttachment, test: Test::Flag(true) }, false),
             (text(header("X-Spam-Flag"), &["yes"]), true),
             (text(header("X-Absent"), &["*"]), false),
             (size(">100"), true),
             (size(">1KiB"), false),
             (size("<1KiB"), true),
         ] {
-            assert_eq!(condition.holds(&message()), expected, "{condition}");
+            assert_eq!(condition.holds(&Sight::of(&message())).unwrap(), expected, "{condition}");
         }
     }
 
     #[test]
     fn all_conditions_must_hold_and_none_is_every_message() {
         let to = text(Fact::To, &["support+*"]);
-        assert!(When::all(vec![to.clone(), size(">1")]).matches(&message()));
-        assert!(!When::all(vec![to, size("<1")]).matches(&message()));
-        assert!(When::default().matches(&message()) && When::default().is_universal());
+        let message = message();
+        let matches = |conditions| When::all(conditions).matches(&Sight::of(&message)).unwrap();
+        assert!(matches(vec![to.clone(), size(">1")]));
+        assert!(!matches(vec![to, size("<1")]));
+        assert!(matches(vec![]) && When::default().is_universal());
     }
 
     #[test]
     fn what_is_not_known_matches_nothing() {
         let unknown = Message { envelope: Envelope::default(), ..message() };
         for fact in [Fact::To, Fact::From, Fact::Detail] {
-            assert!(!text(fact, &["*"]).holds(&unknown));
+            assert!(!text(fact, &["*"]).holds(&Sight::of(&unknown)).unwrap());
         }
     }
 
@@ -279,12 +308,18 @@ mod tests {
     #[test]
     fn an_explanation_says_what_was_found() {
         let when = When::all(vec![text(Fact::Detail, &["4?"]), text(Fact::Header("X-Absent".into()), &["a", "b"])]);
-        let [detail, header] = &when.explain(&message())[..] else { panic!("one for each condition") };
+        let [detail, header] = &when.explain(&Sight::of(&message())).unwrap()[..] else {
+            panic!("one for each condition")
+        };
         assert_eq!((detail.condition.as_str(), detail.holds), ("detail = \"4?\"", true));
         assert_eq!(detail.found.as_deref(), Some("42"));
         assert_eq!((header.condition.as_str(), header.holds), ("header.X-Absent = [\"a\", \"b\"]", false));
         assert_eq!(header.found, None);
-        let spam = |pattern| When::all(vec![text(Fact::Header("X-Spam-Flag".into()), &[pattern])]).explain(&message());
+        let spam = |pattern| {
+            When::all(vec![text(Fact::Header("X-Spam-Flag".into()), &[pattern])])
+                .explain(&Sight::of(&message()))
+                .unwrap()
+        };
         assert_eq!(spam("yes")[0].found.as_deref(), Some("YES"), "the second field made it hold");
         assert_eq!(spam("maybe")[0].found.as_deref(), Some("NO"));
     }

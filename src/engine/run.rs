@@ -4,9 +4,9 @@
 //! whose target has room, try it, settle it. Hands with nothing to do listen to the queue's bell.
 
 use super::gate::Pass;
-use super::log::{log_ignored, log_unrouted};
+use super::log::log_ignored;
 use super::message::Message;
-use super::outcome::{Note, Settlement};
+use super::outcome::Settlement;
 use super::queue::{Claim, Lease, Queue};
 use super::route::{Destination, Found, Routes};
 use super::stop::Stop;
@@ -16,7 +16,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -105,6 +105,8 @@ enum Claimed {
     Ignored(Message, Box<dyn Lease>),
     /// There is no route for it.
     Unrouted(Message, Box<dyn Lease>),
+    /// It cannot be read, so nobody knows its route.
+    Unreadable(Message, Box<dyn Lease>, io::Error),
 }
 
 impl Engine {
@@ -312,6 +314,10 @@ impl Engine {
                     let settlement = self.unrouted(&message);
                     (message, lease, settlement)
                 }
+                Claimed::Unreadable(message, lease, error) => {
+                    let settlement = self.unreadable(&message, &error);
+                    (message, lease, settlement)
+                }
             };
             self.tally.count(&settlement);
             self.settle(&message, lease, settlement).await;
@@ -339,6 +345,7 @@ impl Engine {
                 return Some(Claimed::Ignored(message, lease));
             }
             Found::Nothing => return Some(Claimed::Unrouted(message, lease)),
+            Found::Unreadable(error) => return Some(Claimed::Unreadable(message, lease, error)),
         };
         message.route = Arc::clone(&route.name);
         let may_go = is_open(&destination.name) && !lease.is_paused(&destination.name);
@@ -350,19 +357,6 @@ impl Engine {
             }
             None => Claimed::Full(message, lease, Arc::clone(&destination.name), Arc::clone(&routes)),
         })
-    }
-
-    /// What becomes of a message that no route is for: it is kept, for a person to see.
-    fn unrouted(&self, message: &Message) -> Settlement {
-        log_unrouted(message);
-        let note = Note {
-            at: (self.conditions.now)(),
-            target: "".into(),
-            status: None,
-            took: Duration::ZERO,
-            reason: "no route".into(),
-        };
-        Settlement::Dead { note }
     }
 
     pub(super) async fn settle(&self, message: &Message, lease: Box<dyn Lease>, how: Settlement) {

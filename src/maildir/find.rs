@@ -1,12 +1,14 @@
 //! Finding one message by its id or the name of its file, without changing anything.
 
 use super::layout::{DEAD, Layout, OpenError, stat};
-use super::names::{base, id_of_file};
+use super::names::{arrived, base, id_of_file};
+use super::story::system_time;
 use crate::engine::Id;
 use rustix::fs::FileType;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// How much of an id is enough to mean it, in characters.
 const SHORTEST: usize = 6;
@@ -20,6 +22,8 @@ pub struct Located {
     pub path: PathBuf,
     /// What its folder says of it.
     pub whereabouts: Whereabouts,
+    /// When it came.
+    pub arrived: SystemTime,
 }
 
 /// What the folder of a message says of it.
@@ -73,7 +77,8 @@ pub fn find(path: &Path, wanted: &str) -> Result<Vec<Located>, OpenError> {
             let id = queue.map(|queue| id_of_file(&queue, &name, status.st_size.unsigned_abs(), modified));
             let is_meant = wanted.len() >= SHORTEST && id.is_some_and(|id| id.to_string().starts_with(wanted));
             if is_meant || name == wanted || base(&name) == wanted.as_bytes() {
-                found.push(Located { id, path: path.join(file), whereabouts });
+                let arrived = arrived(&name, system_time(status.st_mtime, status.st_mtime_nsec));
+                found.push(Located { id, path: path.join(file), whereabouts, arrived });
             }
         }
     }

@@ -76,7 +76,7 @@ pub use deliver::{Delivery, Refusal, deliver};
 pub use find::{Located, Whereabouts, find};
 pub use inspect::{inspect, signs_of_a_client};
 pub use layout::{Keep, Layout, OpenError};
-pub use names::unique_name;
+pub use names::{arrived, unique_name};
 pub use owner::become_owner;
 pub use pauses::{Pause, pauses};
 pub use places::{Maildirs, Place, find_places};

@@ -38,6 +38,12 @@ pub(super) fn delivered_at(name: &OsStr) -> Option<SystemTime> {
     Some(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
+/// When a message came: the time that its name carries, else that of its last change. It is what the delivering
+/// host's clock said, and the same whenever one asks: what applications get depends on it.
+pub fn arrived(name: &OsStr, modified: SystemTime) -> SystemTime {
+    delivered_at(name).unwrap_or(modified)
+}
+
 /// The id of a message, from its name alone: right for every name that carries a time.
 pub(super) fn id_of_name(queue: &QueueId, name: &OsStr) -> Id {
     Id::from_digest(&hash_of_name(queue, name).finalize().into())

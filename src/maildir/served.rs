@@ -7,7 +7,7 @@ use super::hands::Hands;
 use super::layout::{Keep, Layout};
 use super::lease::MaildirLease;
 use super::leftovers::Leftovers;
-use super::names::{delivered_at, id_of_name, shown};
+use super::names::{arrived, id_of_name, shown};
 use super::search::came;
 use super::sync::Changed;
 use super::trouble::Trouble;
@@ -193,7 +193,7 @@ impl Maildir {
         };
         crash::point("after the slot is written").map_err(Refused::Fault)?;
         let id = locked.id;
-        let arrived = delivered_at(&locked.name).filter(|&came| came <= now).unwrap_or(locked.modified);
+        let arrived = arrived(&locked.name, locked.modified);
         let history = locked.story.as_ref().map(|story| story.history.clone()).unwrap_or_default();
         let examined = locked.examine(self.options.max_size);
         let file = Some(Arc::clone(&locked.file));

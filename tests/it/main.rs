@@ -13,6 +13,7 @@ mod deliver;
 mod disk;
 mod drain;
 mod engine;
+mod formats;
 mod generate;
 mod kills;
 mod layering;

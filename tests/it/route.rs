@@ -94,7 +94,7 @@ fn it_is_explained_which_conditions_held_and_what_was_found() {
                from = \"<>\"      ✓ <>
 → target archive: command /nowhere/archive --in \"two words\"
   not tried: 2 ignore, 3 app, 4 crm
-facts: envelope from <> · to support+42@example.org · detail 42 · queue support · size {} B
+facts: kind bounce · envelope from <> · to support+42@example.org · detail 42 · queue support · size {} B
 ";
     assert_eq!((code, &*said, &*talk), (0, &*expected.replace("{}", &BOUNCE.len().to_string()), ""));
     let (code, said, _) = desk.route(&["reply.eml"]);
@@ -104,7 +104,7 @@ facts: envelope from <> · to support+42@example.org · detail 42 · queue suppo
   3  app       to = \"support*@example.org\"  ✓ support@example.org
 → target app: https://app.example.com/in
   not tried: 4 crm
-facts: envelope from ada@example.com · to support@example.org · queue support · size {} B
+facts: kind human · envelope from ada@example.com · to support@example.org · queue support · size {} B
 ";
     assert_eq!((code, &*said), (0, &*expected.replace("{}", &REPLY.len().to_string())));
 }

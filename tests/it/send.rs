@@ -2,6 +2,7 @@
 
 use crate::support::launch::binary;
 use crate::support::{Answer, App, Gate, Maildir, Maildirq, SOON, wait_until};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -239,4 +240,33 @@ fn a_target_can_be_asked_by_its_own_settings() {
     assert_eq!(wrong.status.code(), Some(64));
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("there are: app"));
     assert!(bench.maildir.waiting().is_empty(), "no queue was used");
+}
+
+/// A developer's app sees what it will see in production, but for the id.
+#[test]
+fn a_target_is_sent_what_a_message_of_the_queue_would_be() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let toml = format!(
+        "[queue.support]\nmaildir = {:?}\nrecipient_delimiter = \"-\"\n[[route]]\nname = \"orders\"\n\
+         target = \"app\"\n[target.app]\nurl = {:?}\nformat = \"json\"\n",
+        maildir.path(),
+        app.url()
+    );
+    let mail = "Delivered-To: support-42@example.org\nReceived: x\nSubject: hi\n\nhello\n";
+    let name = maildir.deliver(mail);
+    let config = NamedTempFile::new().unwrap();
+    fs::write(config.path(), &toml).unwrap();
+    let path = maildir.message(&name);
+    let sent = send(&["-c", config.path().to_str().unwrap(), "--target", "app", path.to_str().unwrap()]);
+    assert_eq!(sent.0, 0, "{sent:?}");
+    Maildirq::drain_config(&toml).run();
+
+    let objects = app.requests().into_iter().map(|request| {
+        let mut object: Value = serde_json::from_slice(&request.body).unwrap();
+        object["id"] = "the same".into();
+        object
+    });
+    let [by_hand, by_queue] = &objects.collect::<Vec<_>>()[..] else { panic!("two requests") };
+    assert_eq!(by_hand, by_queue);
+    assert_eq!((&by_queue["route"], &by_queue["detail"]), (&"orders".into(), &"42".into()));
 }

@@ -53,6 +53,25 @@ fn a_server_that_speaks_no_tls_gets_nothing() {
     assert_refused(&maildir, &url, "");
 }
 
+#[test]
+fn a_server_that_asks_for_a_certificate_is_shown_ours() {
+    let [authority, clients, strangers] = ["trusted", "clients", "strangers"].map(Authority::called);
+    let app = app_with(authority.certificate_asking_for_one_of(&clients));
+    let shown = |of: &Authority| {
+        let (chain, key) = of.certify_client();
+        format!("client_certificate = {chain:?}\nclient_key = {key:?}")
+    };
+    for (settings, exit) in
+        [(String::new(), Exit::SomeWait), (shown(&strangers), Exit::SomeWait), (shown(&clients), Exit::Ok)]
+    {
+        let maildir = Maildir::new();
+        maildir.deliver(MAIL);
+        let drain = trusting(&authority.bundle(), Maildirq::drain_with(&maildir, &app.url(), &settings)).run();
+        assert_eq!(drain.exit(), exit, "{settings}");
+    }
+    assert_eq!(app.count(), 1);
+}
+
 /// All is as with any other server that is down: few connections, no charge, one probe at a time.
 #[test]
 fn many_messages_do_not_all_find_out_for_themselves() {

@@ -104,7 +104,9 @@ mod tests {
 
     fn subject(given: &str) -> Subject {
         let label = Path::new(given).file_name().unwrap().to_str().unwrap().to_owned();
-        Subject { given: given.into(), label, message: Message::sample() }
+        let mut subject = Subject::new(given.into(), Message::sample(), &[]).unwrap();
+        subject.label = label;
+        subject
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use super::subject::Subject;
 use crate::config::{Config, TargetKind};
 use crate::engine::text::printable;
-use crate::engine::{Finding, Route, Way};
+use crate::engine::{Finding, Route, Sight, Way};
 use bytesize::ByteSize;
 use serde_json::{Value, json};
+use std::io;
 
 /// What mail is called that no route is for.
 pub const DEAD: &str = "dead";
@@ -20,19 +21,27 @@ pub fn way(route: Option<&Route>) -> &str {
 }
 
 /// All of it, for a person.
-pub fn lines(subject: &Subject, config: &Config) -> Vec<String> {
+///
+/// # Errors
+/// The message cannot be read any more.
+pub fn lines(subject: &Subject, config: &Config) -> io::Result<Vec<String>> {
+    let sight = Sight::of(&subject.message);
     let mut lines = Vec::new();
     let mut left = config.routes.iter().enumerate().map(|(place, route)| (place + 1, route));
     let names = config.routes.iter().map(|route| route_name(route).chars().count()).max().unwrap_or_default();
-    let taken = left.by_ref().find(|(number, route)| {
-        let findings = route.when.explain(&subject.message);
+    let mut taken = None;
+    for (number, route) in left.by_ref() {
+        let findings = route.when.explain(&sight)?;
         lines.extend(of_route(&format!("{number:>3}  {:<names$}", route_name(route)), &findings));
-        findings.iter().all(|finding| finding.holds)
-    });
+        if findings.iter().all(|finding| finding.holds) {
+            taken = Some(route);
+            break;
+        }
+    }
     lines.push(match taken {
         None => "→ no route: it would be dead".into(),
-        Some((_, Route { way: Way::Ignore, .. })) => "→ ignore: it would be taken, and go nowhere".into(),
-        Some((_, route)) => {
+        Some(Route { way: Way::Ignore, .. }) => "→ ignore: it would be taken, and go nowhere".into(),
+        Some(route) => {
             format!("→ target {}: {}", route.way.target(), destination(route, config).unwrap_or_default())
         }
     });
@@ -40,8 +49,8 @@ pub fn lines(subject: &Subject, config: &Config) -> Vec<String> {
     if !not_tried.is_empty() {
         lines.push(format!("  not tried: {}", not_tried.join(", ")));
     }
-    lines.push(format!("facts: {}", facts(subject).join(" · ")));
-    lines
+    lines.push(format!("facts: {}", facts(&sight).join(" · ")));
+    Ok(lines)
 }
 
 fn route_name(route: &Route) -> &str {
@@ -81,12 +90,13 @@ fn quoted(word: &str) -> String {
     if word.is_empty() || word.contains(char::is_whitespace) { format!("\"{shown}\"") } else { shown }
 }
 
-fn facts(subject: &Subject) -> Vec<String> {
-    let message = &subject.message;
+fn facts(sight: &Sight<'_>) -> Vec<String> {
+    let message = sight.message;
     let envelope = &message.envelope;
     let shown = |text: &str| printable(text.as_bytes());
     let from = envelope.from.as_deref().map(|from| if from.is_empty() { "<>".into() } else { shown(from) });
     let mut facts = vec![
+        format!("kind {}", sight.kind().word()),
         format!("envelope from {}", from.unwrap_or_else(|| "unknown".into())),
         format!("to {}", envelope.to.as_deref().map_or_else(|| "unknown".into(), shown)),
     ];
@@ -97,13 +107,17 @@ fn facts(subject: &Subject) -> Vec<String> {
 }
 
 /// All of it, for a program.
-pub fn json(subject: &Subject, config: &Config) -> Value {
+///
+/// # Errors
+/// As [`lines`].
+pub fn json(subject: &Subject, config: &Config) -> io::Result<Value> {
     let message = &subject.message;
+    let sight = Sight::of(message);
     let taken = subject.route(&config.routes);
     let mut is_over = false;
     let mut routes = Vec::new();
     for route in &config.routes {
-        let findings = if is_over { Vec::new() } else { route.when.explain(message) };
+        let findings = if is_over { Vec::new() } else { route.when.explain(&sight)? };
         let conditions = findings.iter().map(
             |Finding { condition, holds, found }| json!({ "condition": condition, "holds": holds, "found": found }),
         );
@@ -115,7 +129,7 @@ pub fn json(subject: &Subject, config: &Config) -> Value {
         }));
         is_over |= is_taken;
     }
-    json!({
+    Ok(json!({
         "v": 1,
         "mail": subject.given.to_string_lossy(),
         "route": taken.map(route_name),
@@ -125,7 +139,8 @@ pub fn json(subject: &Subject, config: &Config) -> Value {
         "from": message.envelope.from,
         "to": message.envelope.to,
         "detail": message.envelope.detail,
+        "kind": sight.kind().word(),
         "queue": &*message.queue,
         "size": message.body.len(),
-    })
+    }))
 }

@@ -2,6 +2,7 @@
 
 mod expect;
 mod explain;
+mod request;
 mod subject;
 
 use super::config_file::ConfigArg;
@@ -9,6 +10,7 @@ use super::{Exit, complain, print};
 use crate::config::Config;
 use crate::engine::text::printable;
 use expect::Expectations;
+use std::io;
 use std::path::PathBuf;
 use subject::Subject;
 
@@ -49,10 +51,19 @@ pub struct Args {
     /// Print one JSON object for each message
     #[arg(long)]
     json: bool,
+    /// Print the body that the target would get, byte for byte. Secrets must be there, and may stand in it
+    #[arg(long, conflicts_with_all = ["json", "expect"])]
+    payload: bool,
+    /// Print a command line that sends the whole request; secrets stand there as variables
+    #[arg(long, conflicts_with_all = ["json", "expect", "payload"])]
+    curl: bool,
 }
 
 /// Explains.
 pub fn run(args: &Args) -> Exit {
+    if args.payload || args.curl {
+        return request::run(args).unwrap_or_else(|exit| exit);
+    }
     let explained = args.file.read_as_bystander().and_then(|config| {
         let (subjects, failed) = subject::all(args, &config)?;
         let (lines, exit) = match (&args.expect, failed) {
@@ -60,7 +71,11 @@ pub fn run(args: &Args) -> Exit {
             (Some(_), Some(exit)) => return Err(exit),
             (Some(path), None) => compare(args, &config, &subjects, &Expectations::read(path)?),
             (None, _) => tell(args, &config, &subjects),
-        };
+        }
+        .map_err(|error| {
+            complain(format_args!("cannot read a message any more: {error}"));
+            Exit::NoInput
+        })?;
         Ok((lines, failed.unwrap_or(exit)))
     });
     match explained {
@@ -69,29 +84,37 @@ pub fn run(args: &Args) -> Exit {
     }
 }
 
-fn tell(args: &Args, config: &Config, subjects: &[Subject]) -> (Vec<String>, Exit) {
+fn tell(args: &Args, config: &Config, subjects: &[Subject]) -> io::Result<(Vec<String>, Exit)> {
     let has_way = |subject: &Subject| subject.route(&config.routes).is_some();
     let exit = if subjects.iter().all(has_way) { Exit::Ok } else { Exit::No };
     let lines = match subjects {
-        _ if args.json => subjects.iter().map(|subject| explain::json(subject, config).to_string()).collect(),
-        [only] if args.mail.len() == 1 => explain::lines(only, config),
+        _ if args.json => {
+            let object = |subject| Ok(explain::json(subject, config)?.to_string());
+            subjects.iter().map(object).collect::<io::Result<_>>()?
+        }
+        [only] if args.mail.len() == 1 => explain::lines(only, config)?,
         several => {
             let width = several.iter().map(|subject| subject.label.chars().count()).max().unwrap_or_default();
             let way = |subject: &Subject| explain::way(subject.route(&config.routes)).to_owned();
             several.iter().map(|subject| format!("{:<width$}  {}", subject.label, way(subject))).collect()
         }
     };
-    (lines, exit)
+    Ok((lines, exit))
 }
 
-fn compare(args: &Args, config: &Config, subjects: &[Subject], expected: &Expectations) -> (Vec<String>, Exit) {
+fn compare(
+    args: &Args,
+    config: &Config,
+    subjects: &[Subject],
+    expected: &Expectations,
+) -> io::Result<(Vec<String>, Exit)> {
     let mut lines = Vec::new();
     let mut differs = false;
     for subject in subjects {
         let verdict = expected.verdict(subject, subject.route(&config.routes));
         differs |= !verdict.is_met;
         lines.push(if args.json {
-            let mut object = explain::json(subject, config);
+            let mut object = explain::json(subject, config)?;
             object["as_expected"] = verdict.is_met.into();
             object["expected"] = verdict.expected.into();
             object.to_string()
@@ -108,5 +131,5 @@ fn compare(args: &Args, config: &Config, subjects: &[Subject], expected: &Expect
             lines.push(format!("✗ {text}"));
         }
     }
-    (lines, if differs { Exit::No } else { Exit::Ok })
+    Ok((lines, if differs { Exit::No } else { Exit::Ok }))
 }

@@ -4,10 +4,12 @@ use super::super::{Exit, complain, mail};
 use super::Args;
 use crate::config::{Config, Queue};
 use crate::engine::text::printable;
-use crate::engine::{Message, Route};
+use crate::engine::{Id, Message, Route};
 use crate::maildir::{Located, Whereabouts, find};
 use crate::wire;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// One message, and what it is called.
 pub struct Subject {
@@ -17,12 +19,24 @@ pub struct Subject {
     pub label: String,
     /// The message.
     pub message: Message,
+    /// Which of the routes it would take.
+    taken: Option<usize>,
 }
 
 impl Subject {
-    /// The route that it would take.
+    /// Finds out which of the routes it would take.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn new(given: PathBuf, message: Message, routes: &[Route]) -> io::Result<Self> {
+        let taken = Route::first_for(routes, &message)?;
+        let taken = taken.and_then(|taken| routes.iter().position(|route| std::ptr::eq(route, taken)));
+        Ok(Subject { given, label: String::new(), message, taken })
+    }
+
+    /// The one of these routes that it would take.
     pub fn route<'a>(&self, routes: &'a [Route]) -> Option<&'a Route> {
-        Route::first_for(routes, &self.message)
+        self.taken.map(|taken| &routes[taken])
     }
 }
 
@@ -40,10 +54,16 @@ pub fn all(args: &Args, config: &Config) -> Result<(Vec<Subject>, Option<Exit>),
     let mut subjects = Vec::new();
     let mut failed = None;
     for given in &args.mail {
-        let read = locate(given, args, config, usual).and_then(|(path, queue)| {
-            let body = mail::read(&path)?;
-            let message = mail::message(body, queue, args.from.as_deref(), args.to.as_deref());
-            Ok(Subject { given: given.into(), label: String::new(), message })
+        let read = locate(given, args, config, usual).and_then(|Found { path, queue, known }| {
+            let mail = mail::read(&path)?;
+            let mut message = mail::message(mail, queue, args.from.as_deref(), args.to.as_deref());
+            if let Some((id, arrived)) = known {
+                message = Message { id, arrived, ..message };
+            }
+            Subject::new(given.into(), message, &config.routes).map_err(|error| {
+                complain(format_args!("cannot read {}: {error}", mail::shown(&path)));
+                Exit::NoInput
+            })
         });
         match read {
             Ok(subject) => subjects.push(subject),
@@ -69,11 +89,19 @@ fn label(subjects: &mut [Subject]) {
     }
 }
 
-/// The file that is meant, and the queue whose rules it is read by.
-fn locate<'a>(given: &str, args: &Args, config: &'a Config, usual: &'a Queue) -> Result<(PathBuf, &'a Queue), Exit> {
+/// What was found of a message.
+struct Found<'a> {
+    path: PathBuf,
+    /// The queue whose rules it is read by.
+    queue: &'a Queue,
+    /// Its id and when it came, of one that lies in a queue.
+    known: Option<(Id, SystemTime)>,
+}
+
+fn locate<'a>(given: &str, args: &Args, config: &'a Config, usual: &'a Queue) -> Result<Found<'a>, Exit> {
     let path = Path::new(given);
     if given == mail::STDIN || path.exists() || given.contains('/') {
-        return Ok((path.to_owned(), usual));
+        return Ok(Found { path: path.to_owned(), queue: usual, known: None });
     }
     let places = wire::places(config).map_err(|error| told(&error))?;
     let is_asked = |queue: &str| args.queue.as_deref().is_none_or(|name| name == queue);
@@ -86,7 +114,10 @@ fn locate<'a>(given: &str, args: &Args, config: &'a Config, usual: &'a Queue) ->
         }
     }
     match &found[..] {
-        [(located, queue)] => Ok((located.path.clone(), mail::queue(config, Some(queue))?)),
+        [(Located { path, id, arrived, .. }, queue)] => {
+            let known = id.map(|id| (id, *arrived));
+            Ok(Found { path: path.clone(), queue: mail::queue(config, Some(queue))?, known })
+        }
         [] => {
             complain(format_args!(
                 "there is no file and no message `{}`\n  = searched: new, cur and dead of {}\n  = try: a path, at least 6 characters of an id, or the name of a message's file",

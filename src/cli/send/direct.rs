@@ -1,9 +1,8 @@
 //! `send --direct`: one request to an application, without any queue.
 
 use super::super::{Exit, complain, print};
-use super::Args;
 use super::follow::shown;
-use crate::config::{Config, TargetKind};
+use crate::config::{Address, Config, TargetKind};
 use crate::engine::text::printable;
 use crate::engine::{Blame, Id, Message, Outcome, Target};
 use crate::target::{UrlConfig, UrlTarget};
@@ -13,9 +12,8 @@ use std::time::Instant;
 ///
 /// # Errors
 /// It could not be tried; it was told of, and this is how to end.
-pub fn run(args: &Args, message: Message) -> Result<Exit, Exit> {
-    let settings = settings(args)?;
-    let lanes = UrlTarget::lanes(&settings, 1).map_err(|error| {
+pub fn run(settings: &UrlConfig, message: Message) -> Result<Exit, Exit> {
+    let lanes = UrlTarget::lanes(settings, 1).map_err(|error| {
         complain(format_args!("{error:#}"));
         Exit::Config
     })?;
@@ -60,14 +58,13 @@ fn meaning(outcome: &Outcome) -> (char, &'static str, Exit) {
     }
 }
 
-/// Those of the target that was named, at the address that was given.
-fn settings(args: &Args) -> Result<UrlConfig, Exit> {
-    let Some(name) = &args.target else {
-        return Ok(UrlConfig::new(args.direct.clone().expect("one of both is there")));
-    };
-    let (_, reading) = args.file.read()?;
-    let Config { targets, .. } = reading.config;
-    let Some(target) = targets.iter().find(|target| target.name == *name) else {
+/// Those of the target of this name, at the address that was given.
+///
+/// # Errors
+/// There is no such target, or none that takes requests; it was told of, and this is how to end.
+pub fn settings(name: &str, address: Option<&Address>, config: &Config) -> Result<UrlConfig, Exit> {
+    let targets = &config.targets;
+    let Some(target) = targets.iter().find(|target| target.name == name) else {
         let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
         let shown = printable(name.as_bytes());
         complain(format_args!("there is no target `{shown}`\n  = there are: {}", names.join(", ")));
@@ -75,7 +72,7 @@ fn settings(args: &Args) -> Result<UrlConfig, Exit> {
     };
     match &target.kind {
         TargetKind::Url(url) => {
-            Ok(UrlConfig { url: args.direct.clone().unwrap_or_else(|| url.url.clone()), ..url.clone() })
+            Ok(UrlConfig { url: address.cloned().unwrap_or_else(|| url.url.clone()), ..url.clone() })
         }
         TargetKind::Command(_) => {
             complain(format_args!(

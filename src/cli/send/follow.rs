@@ -81,7 +81,8 @@ impl Journey<'_> {
     }
 
     fn route(&self) -> Option<&Route> {
-        Route::first_for(&self.config.routes, self.message)
+        // What is followed is in memory, so it can be read.
+        Route::first_for(&self.config.routes, self.message).ok().flatten()
     }
 
     fn way(&self) -> &str {

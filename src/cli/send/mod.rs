@@ -5,15 +5,17 @@ mod follow;
 mod sample;
 
 use super::config_file::{ConfigArg, become_owner_of_all};
+use super::mail::Mail;
 use super::{Exit, complain, mail};
 use crate::config::{Address, Config, parse_duration};
-use crate::engine::Body;
+use crate::engine::{Message, Route};
 use crate::maildir::{Delivery, Refusal, deliver};
+use crate::target::UrlConfig;
 use crate::wire;
 use follow::{Journey, hop};
 use sample::Sample;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The sender of a sample unless given; mail to it goes nowhere (RFC 2606).
 const SENDER: &str = "test@maildirq.invalid";
@@ -39,7 +41,7 @@ pub struct Args {
     #[command(flatten)]
     file: ConfigArg,
     /// The queue that it is put into [default: the first]
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["direct", "target"])]
+    #[arg(long, value_name = "NAME", conflicts_with = "direct")]
     queue: Option<String>,
     /// Its envelope's recipient
     #[arg(long, value_name = "ADDR")]
@@ -73,35 +75,52 @@ pub fn run(args: &Args) -> Exit {
 }
 
 /// What is to be sent, and who it is from, where that is not for the message to say.
-fn mail_of(args: &Args, recipient: Option<&str>) -> Result<(Body, Option<String>), Exit> {
+fn mail_of(args: &Args, recipient: Option<&str>) -> Result<(Mail, Option<String>), Exit> {
     let from = args.from.as_deref().map(|from| from.trim_start_matches('<').trim_end_matches('>').to_owned());
     if let Some(path) = &args.mail {
         return Ok((mail::read(path)?, from));
     }
     let from = from.unwrap_or_else(|| SENDER.to_owned());
     let sample = args.sample.unwrap_or_default();
-    Ok((Body::Whole(sample.mail(&from, recipient).into()), Some(from)))
+    Ok((Mail { arrived: SystemTime::now(), ..Mail::new(sample.mail(&from, recipient).into()) }, Some(from)))
 }
 
 fn straight(args: &Args) -> Result<Exit, Exit> {
+    let Some(name) = &args.target else { return past_all_settings(args) };
+    let (_, reading) = args.file.read()?;
+    let config = reading.config;
+    let settings = direct::settings(name, args.direct.as_ref(), &config)?;
+    let queue = mail::queue(&config, args.queue.as_deref())?;
+    let (mail, from) = mail_of(args, args.to.as_deref().or(queue.envelope.recipient.as_deref()))?;
+    let message = mail::message(mail, queue, from.as_deref(), args.to.as_deref());
+    let route = Route::first_for(&config.routes, &message).map_err(|error| {
+        complain(error);
+        Exit::NoInput
+    })?;
+    let route = route.filter(|route| route.way.target() == name).map(|route| route.name.clone());
+    direct::run(&settings, Message { route: route.unwrap_or_default(), ..message })
+}
+
+/// Without any configuration: to the URL alone.
+fn past_all_settings(args: &Args) -> Result<Exit, Exit> {
     if args.mail.is_some() && (args.to.is_some() || args.from.is_some()) {
         complain(
             "--to and --from change nothing here: FILE is posted as it is\n  = try: without them, or by way of a queue",
         );
         return Err(Exit::Usage);
     }
-    let (body, from) = mail_of(args, args.to.as_deref())?;
-    // The queue is one that is not: nothing of it is used.
-    let nowhere: Address = "http://localhost/".parse().expect("it is one");
-    let queue = &Config::of_flags(PathBuf::new(), nowhere).queues[0];
-    direct::run(args, mail::message(body, queue, from.as_deref(), args.to.as_deref()))
+    let url = args.direct.clone().expect("one of both is there");
+    let (mail, from) = mail_of(args, args.to.as_deref())?;
+    let queue = &Config::of_flags(PathBuf::new(), url.clone()).queues[0];
+    let message = mail::message(mail, queue, from.as_deref(), args.to.as_deref());
+    direct::run(&UrlConfig::new(url), message)
 }
 
 fn through_the_queue(args: &Args) -> Result<Exit, Exit> {
     let config = args.file.read_as_bystander()?;
     let queue = mail::queue(&config, args.queue.as_deref())?;
-    let (body, from) = mail_of(args, args.to.as_deref().or(queue.envelope.recipient.as_deref()))?;
-    let bytes = mail::bytes(&body).map_err(|error| {
+    let (mail, from) = mail_of(args, args.to.as_deref().or(queue.envelope.recipient.as_deref()))?;
+    let bytes = mail.body.bytes().map_err(|error| {
         complain(error);
         Exit::NoInput
     })?;
@@ -126,6 +145,6 @@ fn through_the_queue(args: &Args) -> Result<Exit, Exit> {
         if matches!(refusal, Refusal::BadAddress(_)) { Exit::Usage } else { Exit::Disk }
     })?;
     hop('✓', "written", &format!("{} ({} bytes)", place.path.join("new").display(), bytes.len()), began)?;
-    let message = mail::message(Body::Whole(bytes.into()), queue, from.as_deref(), args.to.as_deref());
+    let message = mail::message(Mail::new(bytes.into()), queue, from.as_deref(), args.to.as_deref());
     Journey { config: &config, message: &message, maildir: &place.path, name: &name, began }.follow(args.timeout)
 }

@@ -2,7 +2,6 @@
 //!
 //! A test puts mail into a [`Maildir`], runs [`Maildirq`] on it, and looks at what an [`App`] received.
 //! A [`Ledger`] does the book-keeping where thousands of mails and many crashes are involved;
-//! [`Rude`] stands in for the app where the other side misbehaves, a [`Script`] where it is a program.
 
 #![allow(dead_code, unused_imports, reason = "a language may have words that no test uses today")]
 

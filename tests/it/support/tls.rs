@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
 
 const SETTINGS: &str = "\
@@ -66,6 +68,22 @@ impl Authority {
         self.certify("DNS:other.example.org", &until(2049))
     }
 
+    /// The same, for one that asks its clients for a certificate of this authority's.
+    pub fn certificate_asking_for_one_of(&self, clients: &Authority) -> Certificate {
+        self.certificate();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(clients.bundle()).unwrap()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
+        Certificate::demanding(&self.path("server.pem"), &self.path("server.key"), verifier)
+    }
+
+    /// A certificate for a client, and its key: their files.
+    pub fn certify_client(&self) -> (PathBuf, PathBuf) {
+        self.certify("DNS:client.example.org", &until(2049));
+        (self.path("server.pem"), self.path("server.key"))
+    }
+
     /// `host` is a subjectAltName, `span` what openssl is told of when the certificate is good.
     fn certify(&self, host: &str, span: &str) -> Certificate {
         self.openssl(
@@ -113,10 +131,14 @@ impl Certificate {
     }
 
     fn read(chain: &Path, key: &Path) -> Certificate {
+        Certificate::demanding(chain, key, WebPkiClientVerifier::no_client_auth())
+    }
+
+    fn demanding(chain: &Path, key: &Path, verifier: Arc<dyn ClientCertVerifier>) -> Certificate {
         let chain = vec![CertificateDer::from_pem_file(chain).unwrap()];
         let key = PrivateKeyDer::from_pem_file(key).unwrap();
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_client_cert_verifier(verifier);
         Certificate(Arc::new(builder.with_single_cert(chain, key).unwrap()))
     }
 }
