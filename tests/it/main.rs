@@ -2,7 +2,9 @@
 //! `support` is the language that the tests are written in.
 
 mod answers;
+mod anymail;
 mod arrival;
+mod bombs;
 mod calls;
 mod check;
 mod commands;
@@ -18,11 +20,13 @@ mod generate;
 mod kills;
 mod layering;
 mod mta;
+mod oracle;
 mod outage;
 mod poison;
 mod processes;
 mod queues;
 mod race;
+mod rails;
 mod reload;
 mod requests;
 mod retries;
@@ -38,4 +42,5 @@ mod stopping;
 mod support;
 mod tls;
 mod tour;
+mod webhooks;
 mod zoo;

@@ -2,12 +2,15 @@
 //!
 //! A test puts mail into a [`Maildir`], runs [`Maildirq`] on it, and looks at what an [`App`] received.
 //! A [`Ledger`] does the book-keeping where thousands of mails and many crashes are involved;
+//! [`Rude`] stands in for the app where the other side misbehaves, a [`Script`] where it is a program.
+//! A [`Program`](program::Program) is a real application, in a language of its own.
 
 #![allow(dead_code, unused_imports, reason = "a language may have words that no test uses today")]
 
 pub mod ambush;
 pub mod app;
 pub mod books;
+pub mod client;
 pub mod delivery;
 pub mod digest;
 pub mod disk;
@@ -19,6 +22,7 @@ pub mod maildir;
 pub mod mda;
 pub mod postfix;
 pub mod process;
+pub mod program;
 pub mod rude;
 pub mod script;
 pub mod server;

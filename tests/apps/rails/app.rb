@@ -1,0 +1,70 @@
+# A Rails application with Action Mailbox and nothing else: what an application is that takes mail by its relay
+# ingress, without a line about maildirq.
+#
+#   RAILS_INBOUND_EMAIL_PASSWORD=… ruby app.rb FOLDER
+#
+# Database and files are in the folder. The first line that it prints is its port; it ends with its standard input.
+# GET /inbound_emails tells what it has got.
+
+ENV["RAILS_ENV"] = "production"
+HOME = File.expand_path(ARGV.fetch(0))
+# One connection: a thread that waits for SQLite's lock would hold up the one that has it (both need Ruby's).
+ENV["DATABASE_URL"] = "sqlite3:#{HOME}/mail.sqlite3?pool=1&checkout_timeout=60"
+
+require "rails"
+require "active_record/railtie"
+require "active_storage/engine"
+require "action_mailbox/engine"
+require "puma"
+
+class Application < Rails::Application
+  config.root = HOME
+  config.load_defaults 6.1
+  config.eager_load = true
+  config.secret_key_base = "only for tests"
+  config.logger = Logger.new($stderr)
+  config.log_level = :info
+  config.active_job.queue_adapter = :async
+  config.active_storage.service = :local
+  config.active_storage.service_configurations = { local: { service: "Disk", root: "#{HOME}/storage" } }
+  config.action_mailbox.ingress = :relay
+  routes.append { get "/inbound_emails", to: "inbound_emails#index" }
+end
+
+Rails.application.initialize!
+
+ActiveRecord::Migration.verbose = false
+migrations = [ActiveStorage::Engine, ActionMailbox::Engine].map { |engine| "#{engine.root}/db/migrate" }
+ActiveRecord::MigrationContext.new(migrations, ActiveRecord::SchemaMigration).migrate
+ActiveRecord::Base.clear_active_connections!
+
+# The name of the mailbox that has processed an inbound email, by its id.
+PROCESSED = Concurrent::Map.new
+
+class ApplicationMailbox < ActionMailbox::Base
+  routing(/^support(\+.*)?@/i => :support)
+  routing(/^orders@/i => :orders)
+
+  def process
+    PROCESSED[inbound_email.id] = { mailbox: self.class.name, subject: mail.subject, recipients: mail.recipients }
+  end
+end
+
+class SupportMailbox < ApplicationMailbox; end
+class OrdersMailbox < ApplicationMailbox; end
+
+class InboundEmailsController < ActionController::API
+  def index
+    render json: ActionMailbox::InboundEmail.order(:id).map { |email|
+      { message_id: email.message_id, status: email.status, source: Base64.strict_encode64(email.raw_email.download),
+        **PROCESSED.fetch(email.id, {}) }
+    }
+  end
+end
+
+server = Puma::Server.new(Rails.application, Puma::Events.null, min_threads: 1, max_threads: 4)
+port = server.add_tcp_listener("127.0.0.1", 0).addr[1]
+server.run
+$stdout.puts port
+$stdout.flush
+$stdin.read
