@@ -27,6 +27,7 @@ mod processes;
 mod queues;
 mod race;
 mod rails;
+mod recipes;
 mod reload;
 mod requests;
 mod retries;
