@@ -10,6 +10,7 @@ mod corpus;
 mod limit;
 mod receiver;
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -48,6 +49,7 @@ struct Options {
 
 const CEILING: &str = "ceiling";
 const MAILDIRQ: &str = "maildirq drain";
+const JSON: &str = "the same, as json";
 const CURL: &str = "curl per message";
 
 /// Who drains, and how many messages.
@@ -80,12 +82,13 @@ fn bench(options: &Options) -> Result<()> {
     println!("{}, {} connections\n", machine(dir.path())?, options.concurrency);
     let connections = options.concurrency.to_string();
     let mut bench = Bench { dir, connections, corpus: Corpus::new(), receiver: Receiver::start()? };
-    for peer in [CEILING, MAILDIRQ] {
+    for peer in [CEILING, MAILDIRQ, JSON] {
         bench.run((peer, 200)).context("warming up")?;
     }
     let (n, rounds) = (options.messages.max(1), options.rounds.max(1));
     println!("{:16}  messages  messages/s  CPU us/message  peak MiB", "");
     bench.compare([(CEILING, n), (MAILDIRQ, n)], rounds)?;
+    bench.compare([(MAILDIRQ, n), (JSON, n)], rounds)?;
     if Command::new("curl").arg("--version").output().is_ok() {
         let job = (CURL, n.div_ceil(40));
         row(job, &[bench.run(job)?]);
@@ -97,7 +100,8 @@ fn bench(options: &Options) -> Result<()> {
     }
     println!("\nCompare the ratios, which are of runs next to each other: median (lowest to highest). On a busy");
     println!("machine go by those of CPU. Messages/s of two machines, or of two days, say little. Rates include");
-    println!("start-up; CPU is without the receiver's. In every run each message arrived once and whole.");
+    println!("start-up; CPU is without the receiver's. In every run each message arrived once and whole. As JSON a");
+    println!("message is parsed: what its CPU is above 1.00 is what parsing it and building the object cost.");
     Ok(())
 }
 
@@ -150,8 +154,10 @@ impl Bench {
         let left = fs::read_dir(maildir.join("new"))?.count();
         let arrived = self.receiver.expect(0)?;
         let due = format!("{messages} {messages} {bytes}");
+        // How long an object is, is for the tests to know.
+        let is_complete = arrived == due || (peer == JSON && arrived.starts_with(&format!("{messages} {messages} ")));
         ensure!(
-            arrived == due && left == 0 && end.status.success(),
+            is_complete && left == 0 && end.status.success(),
             "{peer}: requests, different messages, bytes: {arrived} instead of {due}; {left} left in new/; {}; {last}",
             end.status
         );
@@ -168,16 +174,30 @@ impl Bench {
         let mut command = Command::new("timeout");
         command.args(["--foreground", "--signal=KILL", "300"]);
         if peer == MAILDIRQ {
-            // MAILDIRQ_BIN: another build, to compare.
-            command.arg(env::var_os("MAILDIRQ_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_maildirq").into()));
-            command.arg("drain").arg("--maildir").arg(maildir);
+            command.arg(maildirq()).arg("drain").arg("--maildir").arg(maildir);
             command.args(["--post", &format!("http://{address}/"), "--concurrency"]);
+        } else if peer == JSON {
+            command.arg(maildirq()).arg("drain").arg("--config").arg(self.json_config(maildir)?);
+            return Ok(command);
         } else {
             command.arg(env::current_exe()?).arg(peer).arg(maildir.join("new")).arg(address);
         }
         command.arg(&self.connections);
         Ok(command)
     }
+
+    fn json_config(&self, maildir: &Path) -> Result<PathBuf> {
+        let path = self.dir.path().join("json.toml");
+        let (address, connections) = (&self.receiver.address, &self.connections);
+        let target = format!("url = \"http://{address}/\"\nformat = \"json\"\nconcurrency = {connections}\n");
+        fs::write(&path, format!("maildir = \"{}\"\n[target.app]\n{target}", maildir.display()))?;
+        Ok(path)
+    }
+}
+
+/// `MAILDIRQ_BIN`: another build, to compare.
+fn maildirq() -> OsString {
+    env::var_os("MAILDIRQ_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_maildirq").into())
 }
 
 fn row((peer, messages): Job, runs: &[Run]) {
