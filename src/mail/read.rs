@@ -12,7 +12,6 @@ use super::ids::ids;
 use super::part::Part;
 use super::split::tree;
 use super::text::{self, Text};
-use super::words;
 use jiff::Timestamp;
 
 /// How much of a field with message ids is read, in bytes: some 800 ids, while what people write to each
@@ -112,17 +111,19 @@ fn told_by<'a>(header: Header<'_>) -> Mail<'a> {
         ids(&value[..value.len().min(IDS_LIMIT)])
     };
     let first_id = |name| ids(name).into_iter().next();
+    let decoded: Vec<Field> = fields.iter().map(|(name, value)| Field::of(name, value)).collect();
+    let subject = decoded.iter().find(|field| field.name.eq_ignore_ascii_case("Subject"));
     Mail {
-        fields: fields.iter().map(|(name, value)| Field::of(name, value)).collect(),
         from: all("From"),
         to: all("To"),
         cc: all("Cc"),
         reply_to: all("Reply-To"),
-        subject: first("Subject").map(words::decode),
+        subject: subject.map(|field| field.value.clone()),
         date: first("Date").and_then(date),
         message_id: first_id("Message-ID"),
         in_reply_to: first_id("In-Reply-To"),
         references: ids("References"),
+        fields: decoded,
         ..Mail::default()
     }
 }
