@@ -2,7 +2,7 @@
 
 use super::piece::Piece;
 use crate::engine::{Body, Message};
-use crate::mail::{self, Mail, PARSE_LIMIT, Refusal, Reply};
+use crate::mail::{self, Kind, Mail, PARSE_LIMIT, Refusal, Reply};
 use bytes::Bytes;
 use jiff::Timestamp;
 use std::borrow::Cow;
@@ -51,15 +51,21 @@ impl<'a> Readable<'a> {
 
     /// Parses it.
     pub(super) fn parsed(&self) -> Parsed<'_> {
-        let mail = if self.is_whole {
+        let mut mail = if self.is_whole {
             mail::read(&self.bytes)
         } else {
             Mail { refusal: Some(Refusal::Size), ..mail::read_header(&self.bytes) }
         };
+        // The envelope may know better than the header who has sent it.
+        mail.bounce = mail.bounce.filter(|_| kind_of(self.message) == Kind::Bounce);
         let parse_error = mail.refusal.as_ref().map(ToString::to_string);
         let raw = self.is_whole.then(|| self.bytes.clone()).filter(|raw| raw.len() as u64 <= PARSE_LIMIT);
         Parsed { message: self.message, raw, mail, parse_error }
     }
+}
+
+fn kind_of(message: &Message) -> Kind {
+    mail::kind(message.header(), message.envelope.from.as_deref())
 }
 
 impl Parsed<'_> {
@@ -73,7 +79,7 @@ impl Parsed<'_> {
 
     /// Whether a person wrote it.
     pub(super) fn kind(&self) -> &'static str {
-        mail::kind(self.message.header(), self.message.envelope.from.as_deref()).word()
+        kind_of(self.message).word()
     }
 
     /// Its text; of a mail that has only HTML, what can be read of that.
