@@ -3,6 +3,7 @@
 
 use clap::ValueEnum;
 use std::io::{IsTerminal, stderr};
+use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -24,11 +25,18 @@ pub fn is_json() -> bool {
     IS_JSON.load(Ordering::Relaxed)
 }
 
+/// Logs where a panic was. What it says is left out: it may quote a mail.
+fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    tracing::error!(event = "bug", place, "a bug in maildirq; please report it");
+}
+
 /// Begins to log what is at least as grave as `level`.
 pub fn start(format: Format, level: Level) {
     // What the libraries underneath have to say is for their developers.
     let filter = Targets::new().with_target("maildirq", level);
     IS_JSON.store(format == Format::Json, Ordering::Relaxed);
+    std::panic::set_hook(Box::new(tell_of_panic));
     let registry = tracing_subscriber::registry();
     match format {
         Format::Json => {

@@ -214,7 +214,7 @@ keys! {
     /// In what shape a message is sent: `raw` is the message itself (`message/rfc822`), `json` our own object, `form`
     /// fields of your choice, `mailgun`, `mailgun-mime` and `postmark` what those services send.
     FORMAT = "format" in Target of Url: Kind::Choice(FORMATS), default r#""raw""#, as r#""json""#;
-    /// With `raw`: whether the envelope's recipient is put on top as `X-Original-To`, where the message has none.
+    /// With `raw`: whether the envelope's recipient is put on top as `X-Original-To`, where the delivery has not done so.
     /// Rails routes mail by it whose recipient stands in no `To` or `Cc`.
     ADD_ORIGINAL_TO = "add_original_to" in Target of Url: Kind::Flag, default "false", as "true";
     /// With `json`: attachments as base64 in the object, only described, or as parts of a `multipart/form-data` beside it.

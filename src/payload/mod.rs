@@ -44,7 +44,7 @@ use std::time::SystemTime;
 pub enum Format {
     /// The message itself, `message/rfc822`.
     Raw {
-        /// Puts the envelope's recipient on top as `X-Original-To`, where the message has none.
+        /// Puts the envelope's recipient on top as `X-Original-To`, where the delivery has not done so.
         add_original_to: bool,
     },
     /// Our object.
