@@ -35,7 +35,7 @@ pub use object::json_schema;
 pub use piece::{Chunks, Payload, Piece};
 pub use source::{Source, UnknownSource};
 
-use crate::engine::{Body, Message};
+use crate::engine::Message;
 use crate::secret::Secret;
 use std::time::SystemTime;
 
@@ -135,12 +135,6 @@ impl Format {
     /// Whether the body is another one at each attempt.
     pub fn is_fresh(&self) -> bool {
         matches!(self, Format::Mailgun { is_fresh: true, .. })
-    }
-
-    /// Whether the body for this message takes so long to build that nothing else should wait for it: whether a
-    /// file has to be read.
-    pub fn is_slow(&self, message: &Message) -> bool {
-        matches!(message.body, Body::File { .. }) && !matches!(self, Format::Raw { .. })
     }
 
     /// What of it nobody may see.

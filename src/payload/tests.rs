@@ -1,6 +1,7 @@
 //! What holds for all shapes.
 
 use super::*;
+use crate::engine::Body;
 use bytes::Bytes;
 use std::io::Write;
 use std::time::Duration;
