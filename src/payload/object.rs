@@ -53,7 +53,8 @@ pub(super) struct Object<'a> {
     pub in_reply_to: Option<&'a str>,
     /// The ids of the mails before it in its thread, with angle brackets, the oldest first.
     pub references: &'a [String],
-    /// The text, with lines ending in `\n`; null where it has none, as of a mail that is only HTML.
+    /// The text, with lines ending in `\n`; null where it has none, as of a mail that is only HTML. It is the first
+    /// that the mail shows: what stands behind a picture or a list's footer is among `attachments`, as text.
     pub text: Option<&'a str>,
     /// The HTML, with lines ending in `\n`, as its author wrote it: clean it before you show it.
     pub html: Option<&'a str>,
