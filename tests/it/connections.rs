@@ -113,7 +113,9 @@ fn connections_are_used_again() {
 
         assert_eq!((drain.exit(), app.accepted().len()), (Exit::Ok, MAILS));
         let (connections, at_once) = (app.connections(), app.most_at_once());
-        assert!(connections <= concurrency && at_once <= concurrency, "{concurrency}: {connections}, {at_once}");
+        // Who finds none idle begins a new one, and then may get that of another who is done before it is there.
+        let is_reused = connections <= 2 * concurrency;
+        assert!(is_reused && at_once <= concurrency, "{concurrency}: {connections}, {at_once}");
     }
 }
 
