@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::support::server::{Address, Server};
-use crate::support::{Answer, App, Exit, Maildir, Maildirq, Request, SOON};
+use crate::support::{Answer, App, Exit, Maildir, Maildirq, Request, SOON, wait_until};
 
 const MAIL: &str = "Subject: hi\n\nhi\n";
 
@@ -106,16 +106,16 @@ fn a_configured_proxy_is_asked_for_the_whole_url() {
 fn connections_are_used_again() {
     const MAILS: usize = 200;
     for concurrency in [1, 3, 16] {
-        let (maildir, app) = (Maildir::in_memory(), App::accepting());
+        // Nobody is done while others are still connecting: who is would leave them a connection, and they had two.
+        let (maildir, (app, gate)) = (Maildir::in_memory(), App::slow());
         (0..MAILS).for_each(|_| drop(maildir.deliver(MAIL)));
 
-        let drain = Maildirq::drain(&maildir, &app.url()).concurrency(concurrency).run();
+        let drain = Maildirq::drain(&maildir, &app.url()).concurrency(concurrency).start();
+        wait_until("all of them are in hand", SOON, || app.in_hand() == concurrency);
+        gate.open();
 
         assert_eq!((drain.exit(), app.accepted().len()), (Exit::Ok, MAILS));
-        let (connections, at_once) = (app.connections(), app.most_at_once());
-        // Who finds none idle begins a new one, and then may get that of another who is done before it is there.
-        let is_reused = connections <= 2 * concurrency;
-        assert!(is_reused && at_once <= concurrency, "{concurrency}: {connections}, {at_once}");
+        assert_eq!((app.connections(), app.most_at_once()), (concurrency, concurrency));
     }
 }
 

@@ -15,8 +15,7 @@ fn a_server_with_a_good_certificate_gets_its_mail() {
     let drain = trusting(&authority.bundle(), Maildirq::drain(&maildir, &app.url()).concurrency(2)).run();
 
     assert_eq!((drain.exit(), app.accepted().len()), (Exit::Ok, 10));
-    // See `connections_are_used_again`.
-    assert!(app.connections() <= 4, "{} connections", app.connections());
+    assert!(app.connections() <= 2, "{} connections", app.connections());
 }
 
 #[test]
