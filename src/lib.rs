@@ -34,3 +34,14 @@ pub mod wire;
 /// mind who has a file open must not run while others start programs: those read this, these write it.
 #[cfg(test)]
 pub(crate) static FORKS: std::sync::RwLock<()> = std::sync::RwLock::new(());
+
+/// Compares a file of the repository with what it is made of; writes it instead where `MAILDIRQ_BLESS` is set.
+#[cfg(test)]
+pub(crate) fn assert_file(path: &str, expected: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("MAILDIRQ_BLESS").is_some() {
+        std::fs::write(&path, expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "{} is not what it is made of; MAILDIRQ_BLESS=1 renews it", path.display());
+}

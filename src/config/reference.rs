@@ -241,18 +241,9 @@ pub fn readme_table() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assert_file;
     use std::fs;
     use std::path::Path;
-
-    /// Compares a file of the repository; writes it instead where `MAILDIRQ_BLESS` is set.
-    fn assert_file(path: &str, expected: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-        if std::env::var_os("MAILDIRQ_BLESS").is_some() {
-            fs::write(&path, expected).unwrap();
-        }
-        let found = fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == expected, "{} is not what the table of keys says; MAILDIRQ_BLESS=1 renews it", path.display());
-    }
 
     #[test]
     fn the_page_of_the_documentation_is_what_the_table_says() {

@@ -60,11 +60,10 @@ fn kind(schema: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assert_file;
     use crate::engine::{Body, Envelope, EnvelopeRules, Id, Message};
     use crate::mail::Header;
     use crate::payload::{Attachments, Format};
-    use std::fs;
-    use std::path::Path;
     use std::time::{Duration, SystemTime};
 
     /// The object of a mail of the fixtures, as it is sent, but on several lines.
@@ -84,16 +83,6 @@ mod tests {
         format.payload(&message, SystemTime::now()).unwrap().write_to(&mut sent).unwrap();
         let object: Value = serde_json::from_slice(&sent).unwrap();
         format!("{object:#}")
-    }
-
-    /// Compares a file of the repository; writes it instead where `MAILDIRQ_BLESS` is set.
-    fn assert_file(path: &str, expected: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-        if std::env::var_os("MAILDIRQ_BLESS").is_some() {
-            fs::write(&path, expected).unwrap();
-        }
-        let found = fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == expected, "{} is not what the type says; MAILDIRQ_BLESS=1 renews it", path.display());
     }
 
     #[test]
