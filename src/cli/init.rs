@@ -62,13 +62,28 @@ fn usual_url(config: &str) -> String {
 
 /// The URL, with the path of the usual one where it has none.
 fn with_path(given: &str, usual: &str) -> String {
-    match (Url::parse(given), Url::parse(usual)) {
-        (Ok(mut url), Ok(usual)) if url.path() == "/" && url.query().is_none() && url.has_host() => {
-            url.set_path(usual.path());
+    let usual = path_of(usual);
+    if path_of(given) != "/" || usual == "/" {
+        return given.to_owned();
+    }
+    match Url::parse(given) {
+        _ if given.starts_with("unix:") => format!("{}:{usual}", given.strip_suffix(":/").unwrap_or(given)),
+        Ok(mut url) => {
+            url.set_path(&usual);
             url.into()
         }
-        _ => given.to_owned(),
+        Err(_) => given.to_owned(),
     }
+}
+
+/// The path of an address, with its query.
+fn path_of(address: &str) -> String {
+    if let Some(socket) = address.strip_prefix("unix:") {
+        return socket.split_once(":/").map_or_else(|| "/".to_owned(), |(_, path)| format!("/{path}"));
+    }
+    let url = Url::parse(address).ok();
+    let query = url.as_ref().and_then(Url::query).map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}{query}", url.as_ref().map_or("/", Url::path))
 }
 
 /// A string, as TOML has it.
@@ -165,7 +180,7 @@ mod tests {
         for app in App::value_variants() {
             let (_, usual) = url(&config(*app, None, MAILDIR));
             let (other, elsewhere) = url(&config(*app, Some("http://127.0.0.1:3000"), "/home/ada/\"Mail\"dir"));
-            assert_eq!(elsewhere, format!("http://127.0.0.1:3000{}", Url::parse(&usual).unwrap().path()), "{app:?}");
+            assert_eq!(elsewhere, format!("http://127.0.0.1:3000{}", path_of(&usual)), "{app:?}");
             assert_eq!(other.queues[0].maildirs, [crate::config::Maildirs::One("/home/ada/\"Mail\"dir".into())]);
         }
     }
@@ -177,9 +192,14 @@ mod tests {
             ("https://x.example.com/?a=b", "https://x.example.com/?a=b"),
             ("https://x.example.com/", "https://x.example.com/in"),
             ("https://x.example.com", "https://x.example.com/in"),
-            ("unix:/run/app.sock", "unix:/run/app.sock"),
+            ("unix:/run/app.sock", "unix:/run/app.sock:/in"),
+            ("unix:/run/app.sock:/", "unix:/run/app.sock:/in"),
+            ("unix:/run/app.sock:/mail", "unix:/run/app.sock:/mail"),
+            ("unix:/run/app.sock:/?a=b", "unix:/run/app.sock:/?a=b"),
         ] {
             assert_eq!(with_path(given, "https://app.example.com/in"), expected);
+            assert_eq!(with_path(given, "unix:/run/other.sock:/in"), expected);
+            assert_eq!(with_path(given, "unix:/run/other.sock"), given, "there is no usual path");
         }
     }
 }
