@@ -127,6 +127,12 @@ apps! {
     Perl = "perl" or "mojolicious";
     /// PHP without a framework
     Php = "php";
+    /// Python: gunicorn behind a unix socket
+    Gunicorn = "gunicorn";
+    /// Ruby: Puma behind a unix socket
+    Puma = "puma";
+    /// Perl: Starman behind a unix socket
+    Starman = "starman";
     /// Discourse
     Discourse = "discourse";
     /// Redmine

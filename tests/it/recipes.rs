@@ -2,6 +2,7 @@
 
 mod handlers;
 mod services;
+mod sockets;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,8 +18,21 @@ use crate::support::{Launch, Maildir, Maildirq};
 
 const MAIL: &str = "From: Ada <ada@example.com>\nTo: support@example.org\nSubject: =?utf-8?q?caf=C3=A9?=\n\nHello\n";
 
-const PAGES: [&str; 10] =
-    ["anymail", "discourse", "django", "express", "fastapi", "laravel", "mojolicious", "php", "rails", "redmine"];
+const PAGES: [&str; 13] = [
+    "anymail",
+    "discourse",
+    "django",
+    "express",
+    "fastapi",
+    "gunicorn",
+    "laravel",
+    "mojolicious",
+    "php",
+    "puma",
+    "rails",
+    "redmine",
+    "starman",
+];
 
 #[test]
 fn every_recipe_has_the_same_parts() {
@@ -52,7 +66,7 @@ fn what_is_to_be_pasted_stands_in_the_files_that_the_tests_run() {
     for name in PAGES {
         let page = page(name);
         for (language, text) in blocks(&page) {
-            if !["toml", "python", "js", "perl", "php", "ruby"].contains(&language) {
+            if !["toml", "python", "js", "perl", "php", "ruby", "systemd"].contains(&language) {
                 continue;
             }
             assert!(files.remove(text).is_some(), "docs/recipes/{name}.md has what no file in deploy/apps is:\n{text}");

@@ -282,7 +282,7 @@ fn database(home: &Path) -> String {
     home.join("mail.sqlite3").to_str().unwrap().to_owned()
 }
 
-fn rows(home: &Path, table: &str) -> BTreeMap<String, Value> {
+pub(super) fn rows(home: &Path, table: &str) -> BTreeMap<String, Value> {
     const READ: &str = "import json, sqlite3, sys\n\
         rows = sqlite3.connect(sys.argv[1]).execute(f'SELECT id, message FROM {sys.argv[2]}')\n\
         print(json.dumps({id: json.loads(message) for id, message in rows}))";
