@@ -24,7 +24,10 @@ impl Engine {
                 };
                 !self.routes().destinations().any(may_come)
             }
-            Until::Settled => !ready && !searching && parked == 0 && (next_due.is_none() || self.queue.is_stuck()),
+            Until::Settled => {
+                let is_all_stuck = || self.queue.is_stuck() && self.queue.outlook(self.horizon()).next_due == next_due;
+                !ready && !searching && parked == 0 && (next_due.is_none() || is_all_stuck())
+            }
         }
     }
 

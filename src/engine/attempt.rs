@@ -49,7 +49,8 @@ impl Engine {
                 tell_of_death(on_dead, message, note, stop).await;
             }
         } else {
-            self.learn(&destination, &pass, Sign::Nothing);
+            self.learn(&destination, &pass, Sign::Nothing, "");
+            message.let_go();
             self.settle(&message, lease, Settlement::Release).await;
         }
         let is_retired = destination.gate().leave(pass);
@@ -70,7 +71,7 @@ impl Engine {
     ) -> Settlement {
         let last_try = message.history.last_try;
         let took_another_since = last_try.is_some_and(|time| destination.gate().took_since(time));
-        let health = self.learn(destination, pass, Sign::from(outcome));
+        let health = self.learn(destination, pass, Sign::from(outcome), outcome.reason());
         let facts = Facts {
             target: destination.name.clone(),
             took,
@@ -87,7 +88,7 @@ impl Engine {
         settlement
     }
 
-    fn learn(&self, destination: &Destination, pass: &Pass, sign: Sign) -> Health {
+    fn learn(&self, destination: &Destination, pass: &Pass, sign: Sign, reason: &str) -> Health {
         let now = Instant::now().into_std();
         let mut gate = destination.gate();
         let changed = gate.learn(pass, sign, now, (self.conditions.now)(), (self.conditions.dice)());
@@ -98,7 +99,7 @@ impl Engine {
             self.queue.bell().set_timer();
         }
         if changed {
-            log_health(destination, health);
+            log_health(destination, health, reason);
         }
         health
     }

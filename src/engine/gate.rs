@@ -52,6 +52,8 @@ pub enum Sign {
     Alive,
     /// It did not answer, or not sensibly.
     Failed,
+    /// It says itself that it cannot take anything.
+    Away,
     /// Nothing: it failed for reasons of ours.
     Ours,
     /// Nothing: it was cut off, or never sent.
@@ -62,11 +64,11 @@ impl From<&Outcome> for Sign {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Done { .. } => Sign::Took,
-            // Nobody answered: it was not even sent.
-            Outcome::Reject { status: None, .. } => Sign::Nothing,
+            Outcome::Unfit { .. } => Sign::Nothing,
             Outcome::Reject { .. } | Outcome::Retry { blame: Blame::Message, .. } => Sign::Alive,
             Outcome::Retry { blame: Blame::Endpoint | Blame::Unclear, .. } => Sign::Failed,
             Outcome::Retry { blame: Blame::Ourselves, .. } => Sign::Ours,
+            Outcome::Unavailable { .. } => Sign::Away,
         }
     }
 }
@@ -177,13 +179,16 @@ impl Gate {
                     self.open(now, dice);
                 }
             }
-            (Sign::Failed, Breaker::Recovering { .. }) => self.open(now, dice),
-            (Sign::Failed, Breaker::Open { .. }) if pass.probe => self.open(now, dice),
+            (Sign::Failed, Breaker::Recovering { .. })
+            | (Sign::Away, Breaker::Closed { .. } | Breaker::Recovering { .. }) => {
+                self.open(now, dice);
+            }
+            (Sign::Failed | Sign::Away, Breaker::Open { .. }) if pass.probe => self.open(now, dice),
             (Sign::Ours, Breaker::Open { probe_at, probing }) if pass.probe => {
                 (*probe_at, *probing) = (now + self.policy.probe.min(Self::PAUSE), false);
             }
             (Sign::Nothing, Breaker::Open { probing, .. }) if pass.probe => *probing = false,
-            (Sign::Failed, Breaker::Open { .. }) | (Sign::Ours | Sign::Nothing, _) => {}
+            (Sign::Failed | Sign::Away, Breaker::Open { .. }) | (Sign::Ours | Sign::Nothing, _) => {}
         }
         self.health() != before
     }
@@ -297,6 +302,16 @@ mod tests {
         assert_eq!(bench.gate.health(), Health::Up);
         bench.attempt(Sign::Failed);
         assert_eq!(bench.gate.health(), Health::Down);
+    }
+
+    #[test]
+    fn a_target_that_says_so_itself_is_down_at_once() {
+        for mut bench in [Bench::new(4), Bench::down(4)] {
+            bench.now += PROBE;
+            bench.attempt(Sign::Away);
+            assert_eq!((bench.room(), bench.gate.health()), (0, Health::Down));
+            assert_eq!(bench.gate.opens_at(), Some(bench.now + PROBE));
+        }
     }
 
     #[test]
@@ -423,8 +438,10 @@ mod tests {
 
     #[test]
     fn what_was_never_sent_says_nothing_of_a_target() {
-        let rejected = |status| Outcome::Reject { status, reason: String::new() };
-        assert_eq!(Sign::from(&rejected(None)), Sign::Nothing);
-        assert_eq!(Sign::from(&rejected(Some(422))), Sign::Alive);
+        assert_eq!(Sign::from(&Outcome::Unfit { reason: String::new() }), Sign::Nothing);
+        // Not every target answers by numbers.
+        for status in [None, Some(422)] {
+            assert_eq!(Sign::from(&Outcome::Reject { status, reason: String::new() }), Sign::Alive);
+        }
     }
 }

@@ -16,6 +16,10 @@ pub(super) fn log_attempt(
     settlement: &Settlement,
     took: Duration,
 ) {
+    if let Outcome::Unavailable { .. } = outcome {
+        // Nothing was attempted. That its target is down is told of once.
+        return;
+    }
     let dur_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let message_id = message.header().get("message-id").map(printable);
     let reason = match settlement {
@@ -100,10 +104,12 @@ pub(super) fn log_unreadable(message: &Message, settlement: &Settlement) {
 }
 
 /// One line for a target that goes down or comes back.
-pub(super) fn log_health(destination: &Destination, health: Health) {
+pub(super) fn log_health(destination: &Destination, health: Health, reason: &str) {
     let target = &*destination.name;
     match health {
-        Health::Down => warn!(event = "target_down", target, "it is probed; mail for it waits and is not charged"),
+        Health::Down => {
+            warn!(event = "target_down", target, reason, "it is probed; mail for it waits and is not charged");
+        }
         Health::Recovering => info!(event = "target_recovering", target, "it is given more step by step"),
         Health::Up => info!(event = "target_up", target),
     }

@@ -25,7 +25,17 @@ pub enum Outcome {
         /// How long the target asked us to wait.
         after: Option<Duration>,
     },
-    /// Never: the target will not take this message.
+    /// The target says itself that it can take no message now. This one was not tried.
+    Unavailable {
+        /// Why, in a line that may be shown.
+        reason: String,
+    },
+    /// Never, and the target was not even asked: it cannot be given this message.
+    Unfit {
+        /// Why, in a line that may be shown.
+        reason: String,
+    },
+    /// Never: the target says that it will not take this message.
     Reject {
         /// How the target answered, where it did by a number.
         status: Option<u16>,
@@ -39,6 +49,7 @@ impl Outcome {
     pub fn status(&self) -> Option<u16> {
         match self {
             Outcome::Done { status } | Outcome::Retry { status, .. } | Outcome::Reject { status, .. } => *status,
+            Outcome::Unavailable { .. } | Outcome::Unfit { .. } => None,
         }
     }
 
@@ -46,7 +57,10 @@ impl Outcome {
     pub fn reason(&self) -> &str {
         match self {
             Outcome::Done { .. } => "",
-            Outcome::Retry { reason, .. } | Outcome::Reject { reason, .. } => reason,
+            Outcome::Retry { reason, .. }
+            | Outcome::Reject { reason, .. }
+            | Outcome::Unavailable { reason }
+            | Outcome::Unfit { reason } => reason,
         }
     }
 }

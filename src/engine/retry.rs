@@ -82,6 +82,8 @@ pub fn decide(outcome: Outcome, policy: &RetryPolicy, facts: Facts) -> Settlemen
     match outcome {
         Outcome::Done { .. } => Settlement::Done,
         Outcome::Reject { status, reason } => Settlement::Dead { note: note(status, reason) },
+        Outcome::Unfit { reason } => Settlement::Dead { note: note(None, reason) },
+        Outcome::Unavailable { .. } => Settlement::Park { target: facts.target },
         Outcome::Retry { blame: Blame::Endpoint | Blame::Unclear, .. } if facts.target_down => {
             Settlement::Park { target: facts.target }
         }
@@ -134,6 +136,13 @@ mod tests {
             Settlement::Retry { charged, .. } => Some(charged),
             _ => None,
         }
+    }
+
+    #[test]
+    fn a_message_that_was_not_tried_waits_without_a_word() {
+        let away = Outcome::Unavailable { reason: "no worker starts".into() };
+        let parked = Settlement::Park { target: "app".into() };
+        assert_eq!(decide(away, &RetryPolicy::default(), facts()), parked);
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub struct Engine {
     pub(super) began: SystemTime,
     pub(super) in_hand: AtomicUsize,
     pub(super) listening: AtomicUsize,
+    /// How often a hand that listened has got up.
+    pub(super) risings: AtomicUsize,
     pub(super) over: AtomicBool,
     pub(super) tally: Tally,
 }
@@ -123,6 +125,7 @@ impl Engine {
             conditions,
             in_hand: AtomicUsize::new(0),
             listening: AtomicUsize::new(0),
+            risings: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             tally: Tally::default(),
         }
@@ -266,9 +269,9 @@ impl Engine {
             {
                 return Some(job);
             }
-            let others_busy = self.in_hand.fetch_sub(1, Ordering::AcqRel) > 1;
+            self.in_hand.fetch_sub(1, Ordering::AcqRel);
             self.listening.fetch_add(1, Ordering::AcqRel);
-            if stop.may_claim() && !others_busy && self.is_finished() {
+            if stop.may_claim() && self.nobody_is_busy(|| self.is_finished()) {
                 self.over.store(true, Ordering::Release);
                 self.queue.bell().ring_all();
             } else {
@@ -282,8 +285,17 @@ impl Engine {
                 }
             }
             self.listening.fetch_sub(1, Ordering::AcqRel);
+            self.risings.fetch_add(1, Ordering::AcqRel);
             self.in_hand.fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    /// Whether this holds, and no hand was busy while that was found out: what a hand of another thread has just
+    /// taken is neither ready nor waiting, and may come back.
+    fn nobody_is_busy(&self, holds: impl FnOnce() -> bool) -> bool {
+        let risings = self.risings.load(Ordering::Acquire);
+        let is_idle = || self.in_hand.load(Ordering::Acquire) == 0;
+        is_idle() && holds() && is_idle() && self.risings.load(Ordering::Acquire) == risings
     }
 
     fn call_another_hand(&self) {

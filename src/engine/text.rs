@@ -13,8 +13,13 @@ pub const SHOWN: usize = 256;
 /// Control characters, bidirectional overrides, line separators and bytes that are not UTF-8
 /// become `\n`, `\u{202e}` or `\xff`; a backslash stays as it is.
 pub fn printable(bytes: &[u8]) -> String {
-    let mut shown = String::with_capacity(bytes.len().min(SHOWN));
-    let mut left = SHOWN;
+    printable_within(bytes, SHOWN)
+}
+
+/// The same, at most `most` characters and an ellipsis.
+pub fn printable_within(bytes: &[u8], most: usize) -> String {
+    let mut shown = String::with_capacity(bytes.len().min(most));
+    let mut left = most;
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             if left == 0 {

@@ -233,13 +233,13 @@ impl Target for UrlTarget {
     }
 }
 
-/// The message is not sent, and no server is to blame.
-fn unsent(error: &PayloadError) -> Outcome {
+/// The message is not sent, and no target is to blame.
+pub(super) fn unsent(error: &PayloadError) -> Outcome {
     let reason = printable(error.to_string().as_bytes());
     match error {
         PayloadError::Unreadable(_) => Outcome::Retry { blame: Blame::Ourselves, status: None, reason, after: None },
         // It would be the same each time, and a person can still read the message.
-        PayloadError::Incomplete(_) => Outcome::Reject { status: None, reason },
+        PayloadError::Incomplete(_) => Outcome::Unfit { reason },
     }
 }
 

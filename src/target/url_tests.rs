@@ -101,8 +101,8 @@ fn a_target_has_its_own_meanings_of_a_status() {
         });
         let became = match &outcome {
             Outcome::Done { .. } => "done",
-            Outcome::Reject { .. } => "reject",
-            Outcome::Retry { .. } => "retry",
+            Outcome::Reject { .. } | Outcome::Unfit { .. } => "reject",
+            Outcome::Retry { .. } | Outcome::Unavailable { .. } => "retry",
         };
         assert_eq!((became, outcome.status()), (expected, Some(status)));
     }
@@ -234,7 +234,7 @@ fn a_message_that_would_lose_its_text_is_kept_for_a_person() {
     let long = [b"Subject: x\n\n".to_vec(), b"text\n".repeat(300_000)].concat();
     let outcome = runtime.block_on(target.attempt(&in_file(&long, long.len() as u64)));
     let reason = "its text is longer than 1 MiB, and no field of the form holds the message itself".to_owned();
-    assert_eq!(outcome, Outcome::Reject { status: None, reason });
+    assert_eq!(outcome, Outcome::Unfit { reason });
 }
 
 #[test]

@@ -156,6 +156,41 @@ async fn until_settled_it_waits_for_retries() {
     assert_eq!((report.done, report.failed, queue.waiting().len()), (5, 15, 0));
 }
 
+/// A message that another thread has just taken is neither ready nor waiting; it may still come back.
+#[test]
+fn until_settled_it_ends_only_when_all_is_done_however_its_threads_meet() {
+    const LANES: usize = 4;
+    let retry = RetryPolicy { schedule: Schedule::Steps(vec![Duration::from_micros(200)]), ..RetryPolicy::default() };
+    for _ in 0..200 {
+        let app = Scripted::new(|_, before| {
+            at_once(if before < 8 { failed(Blame::Message) } else { Outcome::Done { status: None } })
+        });
+        let queue = filled(2);
+        let terms = Terms { limit: LANES, retry: retry.clone(), ..terms(LANES) };
+        let routes = Routes::all_to(Destination::new("app", vec![Box::new(app.clone())], terms));
+        let (engine, _stop) = engine(&queue, routes, Until::Settled);
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        std::thread::scope(|scope| {
+            let overseer = runtime();
+            let lanes: Vec<_> = (0..LANES)
+                .map(|lane| {
+                    scope.spawn({
+                        let engine = &engine;
+                        move || runtime().block_on(engine.work(lane, LANES))
+                    })
+                })
+                .collect();
+            overseer.block_on(async {
+                tokio::select! {
+                    () = engine.oversee() => {}
+                    () = until(|| lanes.iter().all(std::thread::ScopedJoinHandle::is_finished)) => {}
+                }
+            });
+        });
+        assert_eq!((engine.report().unwrap().done, queue.waiting().len()), (2, 0));
+    }
+}
+
 #[tokio::test]
 async fn what_a_target_refuses_is_dead_and_no_other_is() {
     let app = Scripted::new(|text, _| {

@@ -28,7 +28,7 @@ pub fn run(settings: &UrlConfig, message: Message) -> Result<Exit, Exit> {
     let (sign, meaning, exit) = meaning(&outcome);
     let answer = match &outcome {
         Outcome::Done { status } => status.map(|status| status.to_string()).unwrap_or_default(),
-        Outcome::Retry { reason, .. } | Outcome::Reject { reason, .. } => reason.clone(),
+        failed => failed.reason().to_owned(),
     };
     print(format!("{sign} POST {}  {took}\n  {answer}\n{meaning}\n", settings.url))?;
     Ok(exit)
@@ -43,7 +43,12 @@ fn attempt(target: &dyn Target, message: &Message) -> std::io::Result<Outcome> {
 fn meaning(outcome: &Outcome) -> (char, &'static str, Exit) {
     match outcome {
         Outcome::Done { .. } => ('✓', "done: the message would leave the queue", Exit::Ok),
-        Outcome::Reject { .. } => ('✖', "dead: the message would be set aside, and never tried again", Exit::No),
+        Outcome::Reject { .. } | Outcome::Unfit { .. } => {
+            ('✖', "dead: the message would be set aside, and never tried again", Exit::No)
+        }
+        Outcome::Unavailable { .. } => {
+            ('↻', "retry: the target takes nothing now, and the message would wait", Exit::TempFail)
+        }
         Outcome::Retry { blame, .. } => {
             let meaning = match blame {
                 Blame::Endpoint => "retry: the target would count as failing, and no attempt of the message be spent",
