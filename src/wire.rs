@@ -4,11 +4,13 @@
 use crate::config::{Config, TargetKind};
 use crate::engine::{Conditions, Destination, Engine, Queue, Routes, Stop, Target, Terms, Until};
 use crate::maildir::{Layout, Maildir, MaildirQueue, OpenError, Options, Place, Settings, find_places};
-use crate::target::{CommandTarget, UrlTarget};
-use anyhow::Context;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use crate::target::{Account, CommandTarget, UrlTarget, WorkerConfig, WorkerPool, make_room_for};
+use anyhow::anyhow;
+use rustix::process::geteuid;
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::io;
+use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,15 +47,18 @@ pub struct Service {
 struct Built {
     config: Config,
     destinations: BTreeMap<String, Arc<Destination>>,
+    /// Also those that are no more in use, until their processes have ended.
+    pools: Vec<WorkerPool>,
     /// Maildirs that a glob has found and that cannot be opened, with the reason.
     unusable: BTreeMap<PathBuf, String>,
 }
 
-/// What a configuration stands for, all of it ready to be used.
-struct Prepared {
-    routes: Routes,
+/// The targets of a configuration.
+#[derive(Default)]
+struct Targets {
     destinations: BTreeMap<String, Arc<Destination>>,
-    found: Found,
+    /// Of the workers that were not there already.
+    pools: Vec<WorkerPool>,
 }
 
 /// The Maildirs of a configuration.
@@ -96,26 +101,58 @@ impl Service {
         let settings =
             Settings { since: plan.since, hands, removes_aside: hands > lanes, watch: plan.until == Until::Stopped };
         let queue = Arc::new(MaildirQueue::new(settings)?);
-        let Prepared { routes, destinations, found } = prepare(&config, &queue, lanes, None)?;
+        let Targets { destinations, pools } = build(&config, lanes, None).map_err(|(error, _)| error)?;
+        let found = find_maildirs(&config, &queue, None)?;
+        let routes = routes(&config, &destinations);
         queue.serve(found.maildirs);
         let served: Arc<dyn Queue> = Arc::<MaildirQueue>::clone(&queue);
         let engine = Arc::new(Engine::new(served, routes, plan.until, stop, Conditions::default()));
-        let built = Mutex::new(Built { config, destinations, unusable: found.unusable });
+        let built = Mutex::new(Built { config, destinations, pools, unusable: found.unusable });
         Ok((Service { engine, queue, lanes, plan, built, reloaded: Notify::new() }, found.first_started))
     }
 
     /// Goes on with another configuration, wholly or not at all. What is the same in both is kept as
     /// it is: Maildirs with what is known of their mail, targets with their connections and breakers.
+    /// Workers that are new are ready before any mail goes to them; the old ones work on meanwhile.
     ///
     /// # Errors
-    /// Something in it cannot be used; then nothing has changed.
-    pub fn reload(&self, config: Config) -> anyhow::Result<()> {
+    /// Something in it cannot be used, or a worker does not start; then nothing has changed.
+    pub async fn reload(&self, config: Config) -> anyhow::Result<()> {
+        let result = build(&config, self.lanes, Some(&self.built()));
+        let Targets { destinations, mut pools } = result.map_err(|(error, pools)| self.give_up(error, pools))?;
+        for pool in &pools {
+            if let Err(reason) = pool.wait_until_ready().await {
+                return Err(self.give_up(anyhow!(reason), pools));
+            }
+        }
+        let result = find_maildirs(&config, &self.queue, Some(&self.built()));
+        let found = match result {
+            Ok(found) => found,
+            Err(error) => return Err(self.give_up(error, pools)),
+        };
         let mut built = self.built();
-        let Prepared { routes, destinations, found } = prepare(&config, &self.queue, self.lanes, Some(&built))?;
-        self.engine.reroute(routes, || self.queue.serve(found.maildirs));
-        *built = Built { config, destinations, unusable: found.unusable };
+        self.engine.reroute(routes(&config, &destinations), || self.queue.serve(found.maildirs));
+        pools.extend(take(&mut built.pools).into_iter().filter(|pool| !pool.has_ended()));
+        *built = Built { config, destinations, pools, unusable: found.unusable };
         self.reloaded.notify_one();
         Ok(())
+    }
+
+    /// Ends workers that were started for a configuration that is not to be. Somebody has to wait for them at the end.
+    fn give_up(&self, error: anyhow::Error, mut pools: Vec<WorkerPool>) -> anyhow::Error {
+        pools.iter().for_each(WorkerPool::end);
+        self.built().pools.append(&mut pools);
+        error
+    }
+
+    /// Has the processes of all workers replaced, each by one that is ready before it leaves.
+    pub fn renew_workers(&self) {
+        self.built().pools.iter().for_each(WorkerPool::renew);
+    }
+
+    /// Tells all workers to end when they have done what they have in hand: none is started any more.
+    pub fn end_workers(&self) {
+        self.built().pools.iter().for_each(WorkerPool::end);
     }
 
     /// How long running attempts may go on after a signal to stop.
@@ -204,23 +241,35 @@ impl Service {
         for thread in threads {
             thread.join().expect("a lane catches its panics");
         }
+        let pools = take(&mut self.built().pools);
+        pools.iter().for_each(WorkerPool::end);
+        pools.into_iter().for_each(WorkerPool::close);
         Ok(())
     }
 }
 
-/// Opens and builds all that a configuration names, as far as it is not there already.
-fn prepare(config: &Config, queue: &MaildirQueue, lanes: usize, built: Option<&Built>) -> anyhow::Result<Prepared> {
-    let mut destinations = BTreeMap::new();
+/// Builds the targets that a configuration names, as far as they are not there already.
+///
+/// # Errors
+/// One cannot be used; and the workers that were started by then.
+fn build(config: &Config, lanes: usize, built: Option<&Built>) -> Result<Targets, (anyhow::Error, Vec<WorkerPool>)> {
+    let mut targets = Targets::default();
     for target in &config.targets {
         let same = built.filter(|built| built.config.targets.contains(target));
         let destination = match same.and_then(|built| built.destinations.get(&target.name)) {
             Some(same) => Arc::clone(same),
-            None => destination(target, lanes).with_context(|| format!("[target.{}]", target.name))?,
+            None => match destination(target, lanes, built, &mut targets.pools) {
+                Ok(destination) => destination,
+                Err(error) => return Err((error.context(format!("[target.{}]", target.name)), targets.pools)),
+            },
         };
-        destinations.insert(target.name.clone(), destination);
+        targets.destinations.insert(target.name.clone(), destination);
     }
-    let routes = Routes::new(destinations.values().cloned().collect(), config.routes.clone());
-    Ok(Prepared { routes, destinations, found: find_maildirs(config, queue, built)? })
+    Ok(targets)
+}
+
+fn routes(config: &Config, destinations: &BTreeMap<String, Arc<Destination>>) -> Routes {
+    Routes::new(destinations.values().cloned().collect(), config.routes.clone())
 }
 
 /// Finds the Maildirs that a configuration names, and opens those that are not served yet.
@@ -261,7 +310,17 @@ fn open(queue: &MaildirQueue, place: &Place, options: Options) -> anyhow::Result
     Ok((queue.prepare(layout, options)?, is_first_start))
 }
 
-fn destination(target: &crate::config::Target, lanes: usize) -> anyhow::Result<Arc<Destination>> {
+fn destination(
+    target: &crate::config::Target,
+    lanes: usize,
+    built: Option<&Built>,
+    pools: &mut Vec<WorkerPool>,
+) -> anyhow::Result<Arc<Destination>> {
+    if let Some(account) = target.program().and_then(|program| program.account.as_ref())
+        && !account.can_be_had()
+    {
+        return Err(Unattainable(account.clone()).into());
+    }
     let tries: Vec<Box<dyn Target>> = match &target.kind {
         TargetKind::Url(url) => {
             if url.url.is_exposed() {
@@ -270,6 +329,7 @@ fn destination(target: &crate::config::Target, lanes: usize) -> anyhow::Result<A
             UrlTarget::lanes(url, lanes)?
         }
         TargetKind::Command(command) => CommandTarget::lanes(command, lanes),
+        TargetKind::Worker(worker) => workers(worker, lanes, built, pools)?,
     };
     let on_dead = target.on_dead.as_ref().and_then(|command| CommandTarget::lanes(command, 1).pop());
     let terms = Terms {
@@ -281,6 +341,33 @@ fn destination(target: &crate::config::Target, lanes: usize) -> anyhow::Result<A
     };
     Ok(Arc::new(Destination::new(target.name.as_str(), tries, terms)))
 }
+
+/// The targets of a worker: of the processes that are there already, where they are as they should be.
+fn workers(
+    worker: &WorkerConfig,
+    lanes: usize,
+    built: Option<&Built>,
+    pools: &mut Vec<WorkerPool>,
+) -> io::Result<Vec<Box<dyn Target>>> {
+    let present = built.and_then(|built| built.pools.iter().find_map(|pool| pool.targets(worker, lanes)));
+    if let Some(targets) = present {
+        return Ok(targets);
+    }
+    let (pool, targets) =
+        if built.is_some() { WorkerPool::try_out(worker, lanes)? } else { WorkerPool::start(worker, lanes)? };
+    pools.push(pool);
+    Ok(targets)
+}
+
+/// A user as whom this process can start nothing.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "only root can run a program as user {} (uid {}, gid {}), and this process, uid {}, is not root or has given it up\n  \
+     = try: start maildirq as root (no User= in its unit), or leave `user` and `group` out; \
+     where it was started as root, restart it: it gives root up for good unless a target needs it",
+    .0.name, .0.uid, .0.gid, geteuid().as_raw()
+)]
+struct Unattainable(Account);
 
 /// The threads that hands are spread over, one for each core. Each lane has its own connections and
 /// does its own work on files, so that nothing is handed from thread to thread on a message's way.
@@ -296,25 +383,52 @@ const FILES_EACH_MAILDIR: u64 = 4;
 /// A message in hand: its file, its connection or its pipes, and one more while either is made.
 const FILES_EACH_HAND: u64 = 3;
 
+/// The process of a worker: its pipes and its lease; and as many for a successor.
+const FILES_EACH_WORKER: u64 = 10;
+
+/// What may be open, and by how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// How many Maildirs are served.
+    pub maildirs: usize,
+    /// How many processes of workers there are.
+    pub workers: usize,
+}
+
+impl Crowd {
+    /// What this configuration makes for so many Maildirs.
+    pub fn of(config: &Config, maildirs: usize) -> Self {
+        let processes = config.targets.iter().filter_map(|target| match &target.kind {
+            TargetKind::Worker(worker) => Some(worker.processes.get()),
+            TargetKind::Url(_) | TargetKind::Command(_) => None,
+        });
+        Crowd { maildirs, workers: processes.sum() }
+    }
+
+    /// How many files are open whether there is mail or not.
+    fn files(self) -> u64 {
+        FILES_BESIDE + FILES_EACH_MAILDIR * self.maildirs as u64 + FILES_EACH_WORKER * self.workers as u64
+    }
+}
+
 /// How many messages can be in hand at a time where so many files may be open; None is no limit.
-pub fn hands_within(files: Option<u64>, maildirs: usize) -> usize {
-    let taken = FILES_BESIDE + FILES_EACH_MAILDIR * maildirs as u64;
-    let room = files.map_or(u64::MAX, |files| files.saturating_sub(taken) / FILES_EACH_HAND);
+pub fn hands_within(files: Option<u64>, crowd: Crowd) -> usize {
+    let room = files.map_or(u64::MAX, |files| files.saturating_sub(crowd.files()) / FILES_EACH_HAND);
     usize::try_from(room).unwrap_or(usize::MAX)
 }
 
 /// How many files must be allowed to be open for so many messages in hand.
-pub fn files_for(hands: usize, maildirs: usize) -> u64 {
-    FILES_BESIDE + FILES_EACH_MAILDIR * maildirs as u64 + FILES_EACH_HAND * hands as u64
+pub fn files_for(hands: usize, crowd: Crowd) -> u64 {
+    crowd.files() + FILES_EACH_HAND * hands as u64
 }
 
-/// Asks for as many open files as the system allows, and gives targets no more at a time than fit.
+/// Asks for as many open files as are needed, and gives targets no more at a time than fit.
 pub fn fit_into_open_files(config: &mut Config, maildirs: usize) {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let allowed = if raised.is_ok() { maximum } else { current };
-    let room = hands_within(allowed, maildirs);
+    let crowd = Crowd::of(config, maildirs);
     let asked: usize = config.targets.iter().map(|target| target.concurrency).sum();
+    // How many Maildirs a pattern will find nobody knows.
+    let is_bounded = !config.queues.iter().any(crate::config::Queue::has_globs);
+    let room = hands_within(make_room_for(is_bounded.then(|| files_for(asked, crowd))), crowd);
     if asked <= room {
         return;
     }

@@ -4,6 +4,7 @@
 //! a CI server has none of them. What a configuration says of routes can be told without.
 
 use crate::config::{Process, SecretFile, World};
+use crate::target::Account;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -32,6 +33,19 @@ impl World for Bystander {
 
     fn has_secrets(&self) -> bool {
         false
+    }
+
+    fn is_folder(&self, _: &Path) -> bool {
+        true
+    }
+
+    fn account(&self, name: &str) -> io::Result<Option<Account>> {
+        let unknown = || Account { name: name.to_owned(), uid: u32::MAX, gid: u32::MAX, home: "/".into() };
+        Process.account(name).map(|account| account.or_else(|| Some(unknown())))
+    }
+
+    fn group(&self, name: &str) -> io::Result<Option<u32>> {
+        Process.group(name).map(|group| group.or(Some(u32::MAX)))
     }
 
     fn is_program(&self, path: &Path) -> bool {

@@ -84,7 +84,7 @@ fn usual_places() -> Vec<PathBuf> {
     [Some("maildirq.toml".into()), home.map(file), Some(file("/etc".into()))].into_iter().flatten().collect()
 }
 
-/// Where this is root, becomes the owner of all Maildirs of this configuration.
+/// Where this is root, becomes the owner of all Maildirs of this configuration, but for what its programs need.
 ///
 /// # Errors
 /// It was told of; this is how to end.
@@ -95,5 +95,5 @@ pub fn become_owner_of_all(config: &Config) -> Result<(), Exit> {
     };
     let places = wire::places(config).map_err(|error| fail(&error))?;
     let places: Vec<_> = places.into_iter().map(|(place, _)| place).collect();
-    become_owner(&places).map_err(|error| fail(&error))
+    become_owner(&places, &config.accounts()).map_err(|error| fail(&error))
 }

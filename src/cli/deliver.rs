@@ -86,7 +86,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
 /// Delivers what is on standard input.
 pub fn run(args: &Args) -> Exit {
     let delivery = Delivery { sender: args.sender.clone(), recipient: args.recipient.clone(), max_size: args.max_size };
-    if let Err(error) = become_owner(&[Place { path: args.path.clone(), was_found: false }]) {
+    if let Err(error) = become_owner(&[Place { path: args.path.clone(), was_found: false }], &[]) {
         say(format_args!("4.3.0 maildirq: {error}"));
         return Exit::TempFail;
     }

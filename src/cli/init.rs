@@ -1,9 +1,14 @@
-//! `init`: the configuration for an application that is known, as plain TOML.
+//! `init`: the configuration for an application that is known, for a worker, or for the commands of a `.qmail` file,
+//! as plain TOML.
+
+mod dot_qmail;
+mod qmail;
 
 use super::{Exit, complain, print};
 use crate::config::Address;
-use clap::ValueEnum;
+use clap::{ArgGroup, ValueEnum};
 use reqwest::Url;
+use std::path::PathBuf;
 use toml::Value;
 
 /// What stands in the files for what everybody has another of.
@@ -13,20 +18,26 @@ const MAILDIR: &str = "/var/lib/maildirq/support";
 ///
 /// Asks nothing and changes nothing: it prints the few lines of TOML that make an application
 /// take mail as it is, without a line of it changed. Secrets are named, not contained.
+/// For a worker they name its program, which is in docs/recipes or docs/workers.md.
+/// From a .qmail file it makes what runs the commands of that file as qmail does.
 ///
 /// Example: maildirq init --app rails > maildirq.toml
 #[derive(Clone, Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, group(ArgGroup::new("source").required(true).args(["app", "from_qmail"])))]
 pub struct Args {
     /// The application, or what it is written with
     #[arg(long, value_name = "APP")]
-    app: App,
+    app: Option<App>,
+    /// The .qmail file whose commands are to be run
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    from_qmail: Option<PathBuf>,
     /// Where it is; to one without a path the usual path of the application is added
     #[arg(long, value_name = "URL", value_parser = address)]
     url: Option<String>,
-    /// The Maildir that mail is taken from
-    #[arg(long, value_name = "DIR", default_value = MAILDIR)]
-    maildir: String,
+    /// The Maildir that mail is taken from [default: /var/lib/maildirq/support, or one in the home of a
+    /// .qmail file]
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
+    maildir: Option<String>,
 }
 
 fn address(text: &str) -> Result<String, String> {
@@ -35,29 +46,36 @@ fn address(text: &str) -> Result<String, String> {
 
 /// Prints it.
 pub fn run(args: &Args) -> Exit {
-    if !args.maildir.starts_with('/') {
+    let maildir = args.maildir.as_deref();
+    if maildir.is_some_and(|maildir| !maildir.starts_with('/')) {
         complain("--maildir: the path of a Maildir begins with /: a daemon has no home");
         return Exit::Usage;
     }
-    print(config(args.app, args.url.as_deref(), &args.maildir)).err().unwrap_or(Exit::Ok)
-}
-
-/// The configuration for an application, with what is other than usual put in its place.
-fn config(app: App, url: Option<&str>, maildir: &str) -> String {
-    let text = app.config().replacen(&quoted(MAILDIR), &quoted(maildir), 1);
-    match url {
-        None => text,
-        Some(url) => {
-            let usual = usual_url(&text);
-            text.replacen(&quoted(&usual), &quoted(&with_path(url, &usual)), 1)
+    match (&args.from_qmail, args.app) {
+        (Some(file), _) => qmail::run(file, maildir),
+        (None, Some(app)) => {
+            let Some(config) = config(app, args.url.as_deref(), maildir.unwrap_or(MAILDIR)) else {
+                complain("--url: a worker has none: it is given mail without HTTP\n  = try: without --url");
+                return Exit::Usage;
+            };
+            print(config).err().unwrap_or(Exit::Ok)
         }
+        (None, None) => unreachable!("the parser wants one of them"),
     }
 }
 
-fn usual_url(config: &str) -> String {
+/// The configuration for an application, with what is other than usual put in its place; nothing where a URL is
+/// given to what has none.
+fn config(app: App, url: Option<&str>, maildir: &str) -> Option<String> {
+    let text = app.config().replacen(&quoted(MAILDIR), &quoted(maildir), 1);
+    let Some(url) = url else { return Some(text) };
+    let usual = usual_url(&text)?;
+    Some(text.replacen(&quoted(&usual), &quoted(&with_path(url, &usual)), 1))
+}
+
+fn usual_url(config: &str) -> Option<String> {
     let table: toml::Table = config.parse().expect("the files of applications are tested");
-    let url = &table["target"]["app"]["url"];
-    url.as_str().expect("the files of applications are tested").to_owned()
+    Some(table["target"]["app"].get("url")?.as_str()?.to_owned())
 }
 
 /// The URL, with the path of the usual one where it has none.
@@ -103,7 +121,7 @@ macro_rules! apps {
             /// The configuration for it, as it stands in the repository.
             fn config(self) -> &'static str {
                 match self {
-                    $(App::$name => include_str!(concat!("../../deploy/apps/", $file, ".toml"))),+
+                    $(App::$name => include_str!(concat!("../../deploy/", $file, ".toml"))),+
                 }
             }
         }
@@ -112,39 +130,45 @@ macro_rules! apps {
 
 apps! {
     /// Rails with Action Mailbox
-    Rails = "rails";
+    Rails = "apps/rails";
     /// Django, a view of your own
-    Django = "django";
+    Django = "apps/django";
     /// Django with django-anymail
-    Anymail = "anymail";
+    Anymail = "apps/anymail";
     /// Laravel with laravel-mailbox
-    Laravel = "laravel";
+    Laravel = "apps/laravel";
     /// Node: Express, Fastify, …
-    Node = "node" or "express";
+    Node = "apps/node" or "express";
     /// Python: `FastAPI`
-    Fastapi = "fastapi";
+    Fastapi = "apps/fastapi";
     /// Perl: Mojolicious
-    Perl = "perl" or "mojolicious";
+    Perl = "apps/perl" or "mojolicious";
     /// PHP without a framework
-    Php = "php";
+    Php = "apps/php";
     /// Python: gunicorn behind a unix socket
-    Gunicorn = "gunicorn";
+    Gunicorn = "apps/gunicorn";
     /// Ruby: Puma behind a unix socket
-    Puma = "puma";
+    Puma = "apps/puma";
     /// Perl: Starman behind a unix socket
-    Starman = "starman";
+    Starman = "apps/starman";
     /// Discourse
-    Discourse = "discourse";
+    Discourse = "apps/discourse";
     /// Redmine
-    Redmine = "redmine";
+    Redmine = "apps/redmine";
     /// What takes mail from Mailgun's routes
-    Mailgun = "mailgun";
+    Mailgun = "apps/mailgun";
     /// What takes mail from Postmark's inbound webhook
-    Postmark = "postmark";
+    Postmark = "apps/postmark";
     /// Anything that takes JSON
-    Json = "json";
+    Json = "apps/json";
     /// Anything that parses mail itself
-    Raw = "raw";
+    Raw = "apps/raw";
+    /// Rails with Action Mailbox, by a worker
+    RailsWorker = "workers/rails-worker";
+    /// Django, by a worker
+    DjangoWorker = "workers/django-worker";
+    /// A worker in Perl, Ruby, Python, Node, PHP or shell
+    Worker = "workers/worker";
 }
 
 #[cfg(test)]
@@ -155,12 +179,12 @@ mod tests {
     use std::io;
     use std::path::Path;
 
-    /// A world in which every variable is set to what a secret can be.
+    /// A world in which every variable is set to what a secret can be, and every program is there.
     struct Rich;
 
     impl World for Rich {
-        fn variable(&self, _: &str) -> Option<OsString> {
-            Some("whsec_aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnRlcjI=".into())
+        fn variable(&self, name: &str) -> Option<OsString> {
+            (name != "PATH").then(|| "whsec_aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnRlcjI=".into())
         }
 
         fn secret_file(&self, path: &Path) -> io::Result<SecretFile> {
@@ -168,27 +192,37 @@ mod tests {
         }
 
         fn is_program(&self, _: &Path) -> bool {
-            false
+            true
         }
     }
 
-    fn url(text: &str) -> (Config, String) {
+    fn read(text: &str) -> Config {
+        // The folder of an application has to be there.
+        let text = text.replace("\"/srv/app\"", "\"/\"");
         let reading = Config::parse(text.as_bytes(), Path::new("maildirq.toml"), &Rich)
             .unwrap_or_else(|error| panic!("{text}\n{error}"));
         assert_eq!(reading.warnings, [], "{text}");
-        let TargetKind::Url(target) = &reading.config.targets[0].kind else { panic!("{text} is not for a url") };
-        let url = target.url.to_string();
-        (reading.config, url)
+        reading.config
     }
 
     #[test]
     fn every_application_has_a_configuration_that_is_right() {
+        let elsewhere = "/home/ada/\"Mail\"dir";
+        let mut workers = Vec::new();
         for app in App::value_variants() {
-            let (_, usual) = url(&config(*app, None, MAILDIR));
-            let (other, elsewhere) = url(&config(*app, Some("http://127.0.0.1:3000"), "/home/ada/\"Mail\"dir"));
-            assert_eq!(elsewhere, format!("http://127.0.0.1:3000{}", path_of(&usual)), "{app:?}");
-            assert_eq!(other.queues[0].maildirs, [crate::config::Maildirs::One("/home/ada/\"Mail\"dir".into())]);
+            let usual = read(&config(*app, None, elsewhere).unwrap());
+            assert_eq!(usual.queues[0].maildirs, [crate::config::Maildirs::One(elsewhere.into())]);
+            let with_url = config(*app, Some("http://127.0.0.1:3000"), MAILDIR).map(|text| read(&text));
+            match (&usual.targets[0].kind, with_url.as_ref().map(|config| &config.targets[0].kind)) {
+                (TargetKind::Url(usual), Some(TargetKind::Url(other))) => {
+                    let expected = format!("http://127.0.0.1:3000{}", path_of(&usual.url.to_string()));
+                    assert_eq!(other.url.to_string(), expected, "{app:?}");
+                }
+                (TargetKind::Worker(_), None) => workers.push(*app),
+                _ => panic!("{app:?}"),
+            }
         }
+        assert_eq!(workers, [App::RailsWorker, App::DjangoWorker, App::Worker]);
     }
 
     #[test]

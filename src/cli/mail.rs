@@ -23,6 +23,8 @@ pub const STDIN: &str = "-";
 pub struct Mail {
     /// Its bytes.
     pub body: Body,
+    /// The file that they are in.
+    pub file: Option<Arc<File>>,
     /// When it came, as far as its file tells; else never, so that it is the same each time.
     pub arrived: SystemTime,
 }
@@ -30,7 +32,7 @@ pub struct Mail {
 impl Mail {
     /// One that is in no file.
     pub fn new(bytes: Bytes) -> Self {
-        Mail { body: Body::Whole(bytes), arrived: SystemTime::UNIX_EPOCH }
+        Mail { body: Body::Whole(bytes), file: None, arrived: SystemTime::UNIX_EPOCH }
     }
 }
 
@@ -63,18 +65,18 @@ pub fn read(path: &Path) -> Result<Mail, Exit> {
 
 fn open(path: &Path) -> io::Result<Mail> {
     // A pipe that nobody writes to must not hold us up, and whoever owns a Maildir may put anything into it.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = Arc::new(File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?);
     let status = file.metadata()?;
     if !status.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut head = Vec::new();
-    (&file).take(HEADER_LIMIT as u64).read_to_end(&mut head)?;
+    (&*file).take(HEADER_LIMIT as u64).read_to_end(&mut head)?;
     let head = Bytes::from(head);
     let length = status.len();
     let is_large = length > head.len() as u64;
-    let body = if is_large { Body::File { head, file: Arc::new(file), length } } else { Body::Whole(head) };
-    Ok(Mail { body, arrived: arrived(path.file_name().unwrap_or_default(), status.modified()?) })
+    let body = if is_large { Body::File { head, file: Arc::clone(&file), length } } else { Body::Whole(head) };
+    Ok(Mail { body, file: Some(file), arrived: arrived(path.file_name().unwrap_or_default(), status.modified()?) })
 }
 
 /// The message without these fields of its header.
@@ -108,7 +110,7 @@ pub fn shown(path: &Path) -> String {
 /// The message that this would be in a queue, from and to whom it says unless others are given. Its id is
 /// made of its bytes: as long as it is not delivered it has no other.
 pub fn message(mail: Mail, queue: &Queue, from: Option<&str>, to: Option<&str>) -> Message {
-    let Mail { body, arrived } = mail;
+    let Mail { body, file, arrived } = mail;
     let (Body::Whole(head) | Body::File { head, .. }) = &body;
     let mut envelope = Envelope::read(Header::of(head), &queue.envelope);
     if let Some(to) = to {
@@ -128,7 +130,7 @@ pub fn message(mail: Mail, queue: &Queue, from: Option<&str>, to: Option<&str>) 
         envelope,
         arrived,
         body,
-        file: None,
+        file,
         history: History::default(),
     }
 }

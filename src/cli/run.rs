@@ -1,9 +1,9 @@
 //! What `watch` and `drain` have in common: they are the same loop with another end.
 
 use super::config_file::{ConfigArg, become_owner_of_all};
-use super::signals::Signals;
+use super::signals::{Orders, Signals};
 use super::{Exit, complain, say};
-use crate::config::{Address, Config, parse_duration};
+use crate::config::{Address, Config, TargetKind, parse_duration};
 use crate::engine::{Engine, Report, Stop, Until};
 use crate::logging::{self, Format};
 use crate::maildir::{OpenError, Waiting, survey};
@@ -12,6 +12,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
 use tracing::Level;
 
 /// The flags of both.
@@ -100,7 +101,12 @@ impl RunArgs {
     /// What the flags change in what the file says.
     fn adjust(&self, mut config: Config) -> Config {
         if let Some(concurrency) = self.concurrency {
-            config.targets.iter_mut().for_each(|target| target.concurrency = concurrency.get());
+            for target in &mut config.targets {
+                target.concurrency = match &target.kind {
+                    TargetKind::Worker(worker) => worker.processes.min(concurrency).get(),
+                    TargetKind::Url(_) | TargetKind::Command(_) => concurrency.get(),
+                };
+            }
         }
         let maildirs = wire::places(&config).map_or(0, |places| places.len());
         wire::fit_into_open_files(&mut config, maildirs);
@@ -135,10 +141,12 @@ where
         let (service, first_started) = Service::start(source.config.clone(), plan, stop)?;
         welcome(&first_started, plan.since)?;
         log_ready(&source.config);
-        let ended_by = OnceLock::new();
+        let (ended_by, hang_up) = (OnceLock::new(), Notify::new());
+        let orders = Obedience { service: &service, hang_up: &hang_up };
         let ended = tokio::select! {
             ended = service.run() => ended,
-            () = signals.obey(&handle, || service.shutdown_timeout(), || reload(source, &service, plan), &ended_by) => Ok(()),
+            () = signals.obey(&handle, &orders, &ended_by) => Ok(()),
+            () = reload_when_told(&hang_up, &ended_by, source, &service, plan) => Ok(()),
             () = async { beside(Arc::clone(&service.engine)).await; std::future::pending().await } => Ok(()),
         };
         ended?;
@@ -155,16 +163,57 @@ where
     })
 }
 
+/// What a run does at a signal.
+struct Obedience<'a> {
+    service: &'a Service,
+    hang_up: &'a Notify,
+}
+
+impl Orders for Obedience<'_> {
+    fn grace(&self) -> Duration {
+        self.service.shutdown_timeout()
+    }
+
+    fn reload(&self) {
+        self.hang_up.notify_one();
+    }
+
+    fn renew(&self) {
+        self.service.renew_workers();
+    }
+
+    fn give_back(&self) {
+        self.service.end_workers();
+    }
+}
+
+/// Beside everything else, for a new worker may take its time to start.
+async fn reload_when_told(
+    hang_up: &Notify,
+    ended_by: &OnceLock<u8>,
+    source: &Source<'_>,
+    service: &Service,
+    plan: Plan,
+) {
+    loop {
+        hang_up.notified().await;
+        if ended_by.get().is_none() {
+            reload(source, service, plan).await;
+        }
+    }
+}
+
 /// All or nothing: what is wrong in the new configuration leaves the old one in force.
-fn reload(source: &Source<'_>, service: &Service, plan: Plan) {
+async fn reload(source: &Source<'_>, service: &Service, plan: Plan) {
     if plan.until != Until::Stopped {
         return tracing::info!(event = "not_reloaded", "a run that ends by itself keeps its configuration");
     }
-    let reloaded = source.again().and_then(|config| {
+    let reloaded = async {
+        let config = source.again()?;
         let counts = (config.queues.len(), config.routes.len(), config.targets.len());
-        service.reload(config).map(|()| counts).map_err(|error| format!("{error:#}"))
-    });
-    match reloaded {
+        service.reload(config).await.map(|()| counts).map_err(|error| format!("{error:#}"))
+    };
+    match reloaded.await {
         Ok((queues, routes, targets)) => tracing::info!(event = "reloaded", queues, routes, targets),
         Err(reason) => tracing::error!(event = "reload_failed", reason, "the old configuration stays in force"),
     }

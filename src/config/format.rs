@@ -12,6 +12,7 @@ use super::walk::Table;
 use crate::engine::text::printable;
 use crate::payload::{Attachments, Encoding, FieldValue, Format};
 use crate::secret::Secret;
+use crate::target::Parsed;
 
 /// The keys that are for some formats only.
 const OF_FORMATS: &[(&Key, &[&str])] = &[
@@ -66,13 +67,29 @@ fn attachments(item: &Item<'_>) -> Option<Attachments> {
     })
 }
 
+/// How a worker is told what a message says.
+pub(super) fn parsed(table: &Table<'_>) -> Option<Parsed> {
+    let (attachments, describe_above) = detail(table);
+    if attachments == Attachments::Multipart {
+        let item = table.item(&ATTACHMENTS)?;
+        return item.refuse("a job is one line: there is nothing beside the object");
+    }
+    Some(Parsed { attachments, describe_above })
+}
+
 fn json(table: &Table<'_>) -> Format {
+    let (attachments, describe_above) = detail(table);
+    Format::Json { attachments, describe_above }
+}
+
+/// How much of attachments is told.
+fn detail(table: &Table<'_>) -> (Attachments, Option<u64>) {
     let attachments = table.setting(&ATTACHMENTS, attachments);
     if let (Attachments::Omit, Some(item)) = (attachments, table.item(&DESCRIBE_ABOVE)) {
         let text = format!("`{}` does nothing where no attachment is sent", DESCRIBE_ABOVE.name);
         table.walk.note(Note::warning(text).at(item.name));
     }
-    Format::Json { attachments, describe_above: table.optional(&DESCRIBE_ABOVE, |item| item.parsed(parse_room)) }
+    (attachments, table.optional(&DESCRIBE_ABOVE, |item| item.parsed(parse_room)))
 }
 
 fn form(table: &Table<'_>) -> Option<Format> {

@@ -6,12 +6,12 @@
 pub(super) use super::place::Place;
 use crate::payload::Source;
 
-/// Which kind of target a key is for.
+/// A kind of target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum For {
-    Any,
     Url,
     Command,
+    Worker,
 }
 
 /// What a key takes.
@@ -52,6 +52,8 @@ pub(super) enum Kind {
     FormField,
     /// A table of secrets under names of the user's.
     Headers,
+    /// A table of texts or references under names of environment variables.
+    Variables,
     /// A table of patterns under names of the user's.
     HeaderPatterns,
     /// A table.
@@ -70,12 +72,13 @@ pub(super) struct Key {
     pub name: &'static str,
     pub places: &'static [Place],
     pub kind: Kind,
-    pub target: For,
+    /// The kinds of target that it is for; of those that stand in none, all.
+    pub targets: &'static [For],
     doc: &'static str,
     /// What it is unless given, as it is written.
     pub default: Option<&'static str>,
-    /// The same for a command, where that differs.
-    pub default_of_command: Option<&'static str>,
+    /// The same for what is run here, a command or a worker, where that differs.
+    pub default_of_program: Option<&'static str>,
     /// Something that it can be, as it is written.
     pub example: &'static str,
 }
@@ -84,6 +87,21 @@ impl Key {
     /// What it is for, as one paragraph.
     pub fn doc(&self) -> &'static str {
         self.doc.trim_start()
+    }
+
+    /// The kinds of target that it is for: "a `url` or a `worker`".
+    pub fn targets_in_words(&self) -> String {
+        let kinds = self.targets.iter().map(|kind| match kind {
+            For::Url => "a `url`",
+            For::Command => "a `command`",
+            For::Worker => "a `worker`",
+        });
+        kinds.collect::<Vec<_>>().join(" or ")
+    }
+
+    /// Whether it is for targets of every kind.
+    pub fn is_for_all_targets(&self) -> bool {
+        self.targets.len() == 3
     }
 
     /// The first sentence of that.
@@ -109,18 +127,18 @@ macro_rules! optional {
 
 macro_rules! which {
     () => {
-        For::Any
+        &[For::Url, For::Command, For::Worker]
     };
-    ($kind:ident) => {
-        For::$kind
+    ($($kind:ident)+) => {
+        &[$(For::$kind),+]
     };
 }
 
 macro_rules! keys {
     ($(
         $(#[doc = $doc:literal])+
-        $constant:ident = $name:literal in $($place:ident)|+ $(of $target:ident)?: $kind:expr
-        $(, default $default:literal)? $(, of a command $of_command:literal)?, as $example:literal;
+        $constant:ident = $name:literal in $($place:ident)|+ $(of $($target:ident)|+)?: $kind:expr
+        $(, default $default:literal)? $(, of a program $of_program:literal)?, as $example:literal;
     )+) => {
         $(
             $(#[doc = $doc])+
@@ -128,10 +146,10 @@ macro_rules! keys {
                 name: $name,
                 places: &[$(Place::$place),+],
                 kind: $kind,
-                target: which!($($target)?),
+                targets: which!($($($target)+)?),
                 doc: concat!($($doc),+),
                 default: optional!($($default)?),
-                default_of_command: optional!($($of_command)?),
+                default_of_program: optional!($($of_program)?),
                 example: $example,
             };
         )+
@@ -146,7 +164,7 @@ keys! {
     /// not expanded. At the top of the file it is short for one queue, `[queue.main]`.
     MAILDIR = "maildir" in Top | Queue: Kind::Maildirs, as r#""/var/lib/maildirq/support""#;
     /// How many messages a target is given at a time. At the top of the file: targets that do not say otherwise.
-    CONCURRENCY = "concurrency" in Top | Target: Kind::Count(10_000), default "8", as "4";
+    CONCURRENCY = "concurrency" in Top | Target of Url | Command: Kind::Count(10_000), default "8", as "4";
     /// How often `new/` is looked at for mail that no event told of.
     RESCAN = "rescan" in Top | Queue: Kind::Duration, default r#""30s""#, as r#""10s""#;
     /// How long running attempts may go on after SIGTERM.
@@ -203,8 +221,41 @@ keys! {
     /// A program that is run for each message, and its arguments. There is no shell. A program without a `/` is looked
     /// for in `PATH`.
     COMMAND = "command" in Target of Command: Kind::Program, as r#"["/usr/local/bin/record", "--mail"]"#;
-    /// The bound on one attempt: on the header of the answer being complete, or on the program.
-    TIMEOUT = "timeout" in Target: Kind::Duration, default r#""30s""#, of a command r#""5m""#, as r#""10s""#;
+    /// A program that stays, and its arguments: each of its processes is given one message after the other. What they
+    /// say to each other is told in `docs/workers.md`.
+    WORKER = "worker" in Target of Worker: Kind::Program, as r#"["ruby", "/srv/app/worker.rb"]"#;
+    /// How many processes of the worker there are; each works on one message at a time.
+    PROCESSES = "processes" in Target of Worker: Kind::Count(1_000), default "2", as "4";
+    /// The bound on a start of a worker, until it says that it is ready.
+    START_TIMEOUT = "start_timeout" in Target of Worker: Kind::Duration, default r#""60s""#, as r#""3m""#;
+    /// A process is replaced when it has worked on so many messages, or up to a tenth less, so that not all leave at once.
+    MAX_JOBS = "max_jobs" in Target of Worker: Kind::Count(1_000_000_000), as "1000";
+    /// A process is replaced when its resident memory is above this after a message.
+    MAX_RSS = "max_rss" in Target of Worker: Kind::Size, as r#""512MiB""#;
+    /// A process is replaced when it is so old, or up to a tenth younger.
+    MAX_AGE = "max_age" in Target of Worker: Kind::Duration, as r#""1d""#;
+    /// Whether a job holds the parsed message, too: the object that `format = "json"` sends.
+    PARSED = "parsed" in Target of Worker: Kind::Flag, default "false", as "true";
+    /// The working directory, by its whole path. Unless given it is maildirq's own.
+    DIRECTORY = "directory" in Target of Command | Worker: Kind::Text, as r#""/srv/app""#;
+    /// The user that it runs as, where maildirq is started as root. Unless given it is who maildirq is.
+    USER = "user" in Target of Command | Worker: Kind::Text, as r#""app""#;
+    /// The group that it runs as, where there is a `user`. Unless given it is that user's own.
+    GROUP = "group" in Target of Command | Worker: Kind::Text, as r#""www-data""#;
+    /// What its environment holds beside the usual, each under its name.
+    ENVIRONMENT = "environment" in Target of Command | Worker: Kind::Variables, as r#"{ RAILS_ENV = "production", KEY = { env = "APP_KEY" } }"#;
+    /// How much memory each of its processes may have: its address space (`RLIMIT_AS`), which may be far more than
+    /// what it uses.
+    MAX_MEMORY = "max_memory" in Target of Command: Kind::Size, as r#""1GiB""#;
+    /// How much CPU time each of its processes may use (`RLIMIT_CPU`), in whole seconds.
+    MAX_CPU = "max_cpu" in Target of Command: Kind::Duration, as r#""20s""#;
+    /// How much it may write on standard output and standard error together.
+    MAX_OUTPUT = "max_output" in Target of Command: Kind::Size, as r#""10MiB""#;
+    /// Of an extension that begins with this the rest is `DEFAULT`, as qmail has it. What `.qmail-support-default` did
+    /// has `support-`.
+    DEFAULT_PREFIX = "default_prefix" in Target of Command: Kind::Text, as r#""support-""#;
+    /// The bound on one attempt: on the header of the answer being complete, on the program, or on the worker's answer.
+    TIMEOUT = "timeout" in Target: Kind::Duration, default r#""30s""#, of a program r#""5m""#, as r#""10s""#;
     /// The bound on making a connection, TLS included.
     CONNECT_TIMEOUT = "connect_timeout" in Target of Url: Kind::Duration, default r#""10s""#, as r#""3s""#;
     /// How long an idle connection is kept. It should be less than the server keeps its own.
@@ -217,11 +268,12 @@ keys! {
     /// With `raw`: whether the envelope's recipient is put on top as `X-Original-To`, where the delivery has not done so.
     /// Rails routes mail by it whose recipient stands in no `To` or `Cc`.
     ADD_ORIGINAL_TO = "add_original_to" in Target of Url: Kind::Flag, default "false", as "true";
-    /// With `json`: attachments as base64 in the object, only described, or as parts of a `multipart/form-data` beside it.
-    ATTACHMENTS = "attachments" in Target of Url: Kind::Choice(&["inline", "omit", "multipart"]), default r#""inline""#, as r#""multipart""#;
-    /// With `json`: attachments larger than this are only described. Unless given all are sent. The whole of a text that
+    /// With `json` or `parsed`: attachments as base64 in the object, only described, or (`json` only) as parts of a
+    /// `multipart/form-data` beside it.
+    ATTACHMENTS = "attachments" in Target of Url | Worker: Kind::Choice(&["inline", "omit", "multipart"]), default r#""inline""#, as r#""multipart""#;
+    /// With `json` or `parsed`: attachments larger than this are only described. Unless given all are sent. The whole of a text that
     /// is cut (above 1 MiB) is sent in any case.
-    DESCRIBE_ABOVE = "describe_above" in Target of Url: Kind::Size, as r#""10MiB""#;
+    DESCRIBE_ABOVE = "describe_above" in Target of Url | Worker: Kind::Size, as r#""10MiB""#;
     /// With `form`: how its fields are written.
     ENCODING = "encoding" in Target of Url: Kind::Choice(&["multipart", "urlencoded"]), default r#""multipart""#, as r#""urlencoded""#;
     /// With `form`: its fields, each under its name: text, a reference to a secret, or `{ mail = … }` for something of
@@ -251,7 +303,7 @@ keys! {
     /// How many attempts begin in a time: `N/s`, `N/m`, `N/h` or `N/d`. Unless given there is no bound.
     RATE = "rate" in Target: Kind::Rate, as r#""10/s""#;
     /// Answers that mean something else than usual.
-    ANSWERS = "answers" in Target: Kind::One(Place::Answers), as "{ reject = [403] }";
+    ANSWERS = "answers" in Target of Url | Command: Kind::One(Place::Answers), as "{ reject = [403] }";
     /// How failures are tried again.
     RETRY = "retry" in Target: Kind::OneOrText(Place::Retry), as r#"{ for = "1d" }"#;
     /// When it counts as down.
@@ -328,7 +380,7 @@ impl Kind {
             Kind::Maildirs | Kind::Program | Kind::Patterns => Kind::Text,
             Kind::Codes => Kind::Code,
             Kind::Words(words) => Kind::Choice(words),
-            Kind::Headers | Kind::Secrets => Kind::Secret,
+            Kind::Headers | Kind::Variables | Kind::Secrets => Kind::Secret,
             Kind::FormFields => Kind::FormField,
             Kind::HeaderPatterns => Kind::Patterns,
             Kind::Named(place) | Kind::Many(place) => Kind::One(place),
@@ -362,7 +414,7 @@ impl Kind {
             Kind::Secret => "a string, or a reference such as { env = \"NAME\" }".into(),
             Kind::Secrets => "a reference such as { env = \"NAME\" }, or a list of them".into(),
             Kind::FormField => "a string, a reference such as { env = \"NAME\" }, or { mail = \"raw\" }".into(),
-            Kind::Headers => "a table of texts or references".into(),
+            Kind::Headers | Kind::Variables => "a table of texts or references".into(),
             Kind::FormFields => "a table of texts, references, or parts of the mail such as { mail = \"raw\" }".into(),
             Kind::HeaderPatterns => "a table of patterns".into(),
             Kind::One(_) => "a table".into(),

@@ -85,7 +85,7 @@ mod tests {
         for key in KEYS {
             assert!(page.contains(&format!("\n\\fB{}\\fR = \\fI", key.name)), "{}", key.name);
         }
-        assert!(page.contains("Unless given: \\fB\"30s\"\\fR; \\fB\"5m\"\\fR for a command."), "{page}");
+        assert!(page.contains("Unless given: \\fB\"30s\"\\fR; \\fB\"5m\"\\fR for a command or a worker."), "{page}");
     }
 
     #[test]

@@ -9,18 +9,23 @@
 //! | `read` | from bytes to a configuration |
 //! | `walk`, `item` | a table of the file, a value in it; what is wrong with them is noted |
 //! | `remark` | what there is to say of a file, and how it is shown |
-//! | `queues`, `routes`, `targets`, `endpoint`, `format`, `answers`, `retries` | what the tables mean |
-//! | `secrets`, `world` | what comes from outside of the file: secrets, programs |
+//! | `queues`, `routes`, `targets`, `endpoint`, `programs`, `format`, `answers`, `retries` | what the tables mean |
+//! | `macros`, `interpreters` | what the words of a command may hold of a mail |
+//! | `secrets`, `world`, `accounts` | what comes from outside of the file: secrets, programs, users |
 //! | `units` | durations, sizes, rates |
 //! | `reference`, `manual`, `schema` | what the table of keys says, for people and for editors |
 
+mod accounts;
 mod answers;
 mod endpoint;
 mod format;
+mod interpreters;
 mod item;
 mod keys;
+mod macros;
 mod manual;
 mod place;
+mod programs;
 mod queues;
 mod read;
 pub mod reference;
@@ -40,7 +45,7 @@ mod world;
 
 use crate::engine::{BreakerPolicy, EnvelopeRules, Rate, RetryPolicy, Route, Way, When};
 use crate::maildir::Keep;
-use crate::target::{CommandConfig, UrlConfig};
+use crate::target::{CommandConfig, UrlConfig, WorkerConfig};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -120,6 +125,8 @@ pub enum TargetKind {
     Url(UrlConfig),
     /// A program that is run for each message.
     Command(CommandConfig),
+    /// Processes that stay, and are given one message after the other.
+    Worker(WorkerConfig),
 }
 
 /// Why there is no configuration.

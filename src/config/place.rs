@@ -66,7 +66,7 @@ impl Place {
             Place::When => {
                 "Which messages a route is for: all that is given must hold. A pattern is for the whole of a text, in any case: `*` is any text, `?` any one character; between slashes it is a regular expression that matches anywhere. Of several patterns in a list one is enough."
             }
-            Place::Target => "Where mail goes: either a `url` or a `command`.",
+            Place::Target => "Where mail goes: a `url`, a `command` or a `worker`.",
             Place::Auth => "What proves to a url whose a request is: `basic` and `password`, or `bearer`.",
             Place::Answers => {
                 "Answers that mean something else than usual: HTTP statuses (`409`, `\"4xx\"`, `\"500-599\"`), or exit codes of a command (`75`, `\"64-78\"`)."

@@ -2,8 +2,8 @@
 //! documentation.
 
 use super::keys::{
-    ANSWERS, ATTACHMENTS, ATTEMPTS, AUTH, BASIC, BEARER, BREAKER, COMMAND, CREDENTIAL, DESCRIBE_ABOVE, ENCODING, ENV,
-    FIELDS, FILE, FORMAT, For, KEYS, Key, Kind, MAIL, MAILDIR, MAX_DELAY, MIN_DELAY, PASSWORD, POLICY, Place,
+    ANSWERS, ATTACHMENTS, ATTEMPTS, AUTH, BASIC, BEARER, BREAKER, CREDENTIAL, DESCRIBE_ABOVE, ENCODING, ENV, FIELDS,
+    FILE, FORMAT, For, KEYS, Key, Kind, MAIL, MAILDIR, MAX_DELAY, MIN_DELAY, PARSED, PASSWORD, POLICY, Place,
     RAW_EMAIL, RETRY, RETRY_FOR, SCHEDULE, SIGNING_KEY, TIMEOUT, TIMESTAMP, URL,
 };
 use crate::engine::KNOWN;
@@ -30,7 +30,7 @@ fn sections() -> Vec<Section> {
     let section = |header, place, keys| Section { header, place, keys };
     let some = |keys: &[&'static Key]| keys.iter().map(plain).collect::<Vec<_>>();
     let is_table = |key: &Key| [&AUTH, &ANSWERS, &RETRY, &BREAKER].iter().any(|table| table.name == key.name);
-    let mut of_url = all_of(Place::Target, |key| key.target != For::Command);
+    let mut of_url = all_of(Place::Target, |key| key.targets.contains(&For::Url));
     of_url.retain(|(key, _)| !is_table(key) && !is_of_another_format(key));
     vec![
         section("", Place::Top, all_of(Place::Top, |key| !is_above_others(key) && key.name != MAILDIR.name)),
@@ -69,9 +69,24 @@ fn sections() -> Vec<Section> {
             Place::Target,
             vec![(&URL, None), (&FORMAT, Some("\"postmark\"")), (&RAW_EMAIL, None)],
         ),
-        section("[target.archive]", Place::Target, vec![(&COMMAND, None), (&TIMEOUT, TIMEOUT.default_of_command)]),
+        section("[target.archive]", Place::Target, archive_keys()),
         section("[target.archive.retry]", Place::Retry, some(&[&SCHEDULE])),
+        section("[target.handler]", Place::Target, worker_keys()),
     ]
+}
+
+/// What is for a command only, with what differs there.
+fn archive_keys() -> Vec<(&'static Key, Option<&'static str>)> {
+    let own =
+        Key::of(Place::Target).filter(|key| key.targets.contains(&For::Command) && !key.targets.contains(&For::Url));
+    let usual = Some((&TIMEOUT, TIMEOUT.default_of_program));
+    own.map(|key| (key, None)).chain(usual).collect()
+}
+
+/// What is for a worker only, with what differs there.
+fn worker_keys() -> Vec<(&'static Key, Option<&'static str>)> {
+    let own = Key::of(Place::Target).filter(|key| key.targets == [For::Worker]);
+    own.map(|key| (key, (key.name == PARSED.name).then_some("true"))).collect()
 }
 
 /// Whether it makes no sense beside the format that is usual.
@@ -196,7 +211,10 @@ pub fn markdown() -> String {
         line(&mut text, "| key | takes | unless given | what it is |\n|---|---|---|---|");
         for key in Key::of(*place) {
             let takes = key.kind.expected();
-            line(&mut text, &format!("| `{}` | {takes} | {} | {} |", key.name, default_in(key, *place), key.doc()));
+            let is_limited = *place == Place::Target && !key.is_for_all_targets();
+            let targets = if is_limited { format!("*For {}.* ", key.targets_in_words()) } else { String::new() };
+            let default = default_in(key, *place);
+            line(&mut text, &format!("| `{}` | {takes} | {default} | {targets}{} |", key.name, key.doc()));
         }
         if *place == Place::Retry {
             line(&mut text, "\n| policy | what it is |\n|---|---|");
@@ -213,7 +231,8 @@ pub(super) fn default_in(key: &Key, place: Place) -> String {
     if place != Place::Top && key.places.contains(&Place::Top) && key.name != MAILDIR.name {
         return "as at the top".into();
     }
-    let of_command = key.default_of_command.map(|default| format!("; `{default}` for a command")).unwrap_or_default();
+    let of_command =
+        key.default_of_program.map(|default| format!("; `{default}` for a command or a worker")).unwrap_or_default();
     key.default.map(|default| format!("`{default}`{of_command}")).unwrap_or_default()
 }
 

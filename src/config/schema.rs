@@ -38,7 +38,9 @@ fn of_place(place: Place) -> Value {
             schema["minProperties"] = json!(1);
             schema["maxProperties"] = json!(1);
         }
-        Place::Target => schema["oneOf"] = json!([{ "required": ["url"] }, { "required": ["command"] }]),
+        Place::Target => {
+            schema["oneOf"] = json!([{ "required": ["url"] }, { "required": ["command"] }, { "required": ["worker"] }]);
+        }
         _ => {}
     }
     schema
@@ -48,7 +50,7 @@ fn of_key(key: &Key) -> Value {
     let mut schema = of_kind(key.kind);
     schema["description"] = key.doc().into();
     schema["examples"] = json!([value_of(key.example)]);
-    if let (Some(default), None) = (key.default, key.default_of_command) {
+    if let (Some(default), None) = (key.default, key.default_of_program) {
         schema["default"] = value_of(default);
     }
     schema
@@ -76,7 +78,7 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Secrets => json!({ "anyOf": [secret, { "type": "array", "items": secret, "minItems": 1 }] }),
         Kind::FormField => json!({ "anyOf": [text, reference(Place::FormField)] }),
         Kind::FormFields => json!({ "type": "object", "additionalProperties": of_kind(Kind::FormField) }),
-        Kind::Headers => json!({ "type": "object", "additionalProperties": secret }),
+        Kind::Headers | Kind::Variables => json!({ "type": "object", "additionalProperties": secret }),
         Kind::HeaderPatterns => json!({ "type": "object", "additionalProperties": some_text }),
         Kind::One(place) => reference(place),
         Kind::OneOrText(place) => json!({ "anyOf": [text, reference(place)] }),

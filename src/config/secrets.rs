@@ -1,7 +1,9 @@
 //! Secrets: looked up where a reference says, checked, and never repeated in what is said of them.
 
 use super::item::{Item, visible_text};
-use super::keys::{AUTH, BEARER, CREDENTIAL, ENV, FIELDS, FILE, HEADERS, KEYS, PASSWORD, Place, SIGN, SIGNING_KEY};
+use super::keys::{
+    AUTH, BEARER, CREDENTIAL, ENV, ENVIRONMENT, FIELDS, FILE, HEADERS, KEYS, PASSWORD, Place, SIGN, SIGNING_KEY,
+};
 use super::remark::Note;
 use super::walk::{Table, nearest};
 use crate::engine::text::printable;
@@ -186,7 +188,7 @@ fn hide_in_table(text: &str, table: &DeTable<'_>, holds: Holds, found: &mut Vec<
         let is_shown = holds != Holds::NamedSecrets && ["env", "file", "credential", "basic", "mail"].contains(&name);
         let holds = match holds {
             _ if is_shown => Holds::Other,
-            Holds::Other if is_like(name, &[HEADERS.name, FIELDS.name]) => Holds::NamedSecrets,
+            Holds::Other if is_like(name, &[HEADERS.name, FIELDS.name, ENVIRONMENT.name]) => Holds::NamedSecrets,
             Holds::Other if !is_secretive(name) => Holds::Other,
             _ => Holds::Secret,
         };

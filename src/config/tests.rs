@@ -1,9 +1,9 @@
 //! Tests of the whole: from the text of a file to a configuration, or to what is said of it.
 
-use super::keys::{KEYS, Key, Kind, Place};
+use super::keys::{For, KEYS, Key, Kind, Place};
 use super::*;
 use crate::engine::{KNOWN, Schedule};
-use crate::target::{Auth, Overrides};
+use crate::target::{Account, Auth, Overrides};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -34,6 +34,18 @@ impl World for Rich {
 
     fn is_program(&self, path: &Path) -> bool {
         path.is_absolute()
+    }
+
+    fn is_folder(&self, path: &Path) -> bool {
+        path.is_absolute()
+    }
+
+    fn account(&self, name: &str) -> io::Result<Option<Account>> {
+        Ok(Some(Account { name: name.to_owned(), uid: 1000, gid: 1000, home: "/home".into() }))
+    }
+
+    fn group(&self, _: &str) -> io::Result<Option<u32>> {
+        Ok(Some(33))
     }
 }
 
@@ -67,7 +79,7 @@ fn three_lines_are_what_the_flags_say() {
 
 /// A file with this key, which is right if what is written for the key is.
 fn with(key: &Key, place: Place, written: &str) -> String {
-    let key = format!("{} = {written}\n", key.name);
+    let (targets, key) = (key.targets, format!("{} = {written}\n", key.name));
     match place {
         Place::Top => format!("{key}{RIGHT}"),
         Place::Queue => {
@@ -82,8 +94,12 @@ fn with(key: &Key, place: Place, written: &str) -> String {
             "[queue.support]\nmaildir = \"/m\"\n{}[[route]]\ntarget = \"app\"\n[route.when]\n{key}",
             &RIGHT[15..]
         ),
-        Place::Target if key.starts_with("url") || key.starts_with("command") => {
+        Place::Target if ["url =", "command =", "worker ="].iter().any(|name| key.starts_with(name)) => {
             format!("maildir = \"/m\"\n[target.app]\n{key}")
+        }
+        Place::Target if !targets.contains(&For::Url) => {
+            let kind = if targets.contains(&For::Command) { "command" } else { "worker" };
+            format!("maildir = \"/m\"\n[target.app]\n{kind} = [\"x\"]\n{}{key}", beside(&key))
         }
         Place::Target if key.starts_with("client_") => {
             format!("{}{}{key}", RIGHT.replace("http:", "https:"), beside(&key))
@@ -116,6 +132,7 @@ fn beside(key: &str) -> &'static str {
         Some("signing_key" | "timestamp") => "format = \"mailgun\"\n",
         Some("raw_email") => "format = \"postmark\"\n",
         Some("client_certificate") => "client_key = \"/client.key\"\n",
+        Some("group") => "user = \"app\"\n",
         Some("client_key") => "client_certificate = \"/client.pem\"\n",
         _ => "",
     }
@@ -145,9 +162,9 @@ fn every_default_is_what_it_is_without_the_key() {
         for place in key.places {
             for (default, text) in [
                 (key.default, with(key, *place, "@")),
-                (key.default_of_command, with(key, *place, "@").replace("url = \"http://x/\"", "command = [\"x\"]")),
+                (key.default_of_program, with(key, *place, "@").replace("url = \"http://x/\"", "command = [\"x\"]")),
             ] {
-                let Some(default) = default.filter(|_| key.default_of_command.is_none() || *place == Place::Target)
+                let Some(default) = default.filter(|_| key.default_of_program.is_none() || *place == Place::Target)
                 else {
                     continue;
                 };
@@ -171,7 +188,7 @@ fn uncommented() -> String {
 fn the_sample_file_is_right_when_nothing_is_commented_out() {
     assert!(reference::annotated_config().lines().all(|line| line.is_empty() || line.starts_with('#')));
     let config = parsed(&uncommented());
-    assert_eq!((config.queues.len(), config.routes.len(), config.targets.len()), (1, 1, 6));
+    assert_eq!((config.queues.len(), config.routes.len(), config.targets.len()), (1, 1, 7));
     let TargetKind::Url(url) = &config.targets[1].kind else { panic!("crm is a url") };
     assert!(matches!(url.auth, Some(Auth::Bearer(_))));
 }
@@ -201,7 +218,10 @@ fn settings_are_inherited_and_overridden() {
     assert_eq!(limits, [1, 3]);
     assert_eq!(config.targets[0].rate, Rate::new(2, Duration::from_secs(1)));
     let TargetKind::Command(command) = &config.targets[1].kind else { panic!("it has a command") };
-    assert_eq!((command.program.to_str(), &*command.arguments), (Some("/usr/bin/two"), &["a b".to_owned()][..]));
+    assert_eq!(
+        (command.run.program.to_str(), &*command.run.arguments),
+        (Some("/usr/bin/two"), &["a b".to_owned()][..])
+    );
     assert_eq!(command.timeout, Duration::from_mins(5));
     assert_eq!(command.answers, Overrides { done: vec![99..=99], reject: vec![64..=78], retry: vec![] });
     let ways: Vec<_> = config.routes.iter().map(|route| (&*route.name, route.way.clone())).collect();

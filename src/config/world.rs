@@ -1,5 +1,7 @@
 //! What a configuration needs of the world around it: environment variables, secret files, programs.
 
+use super::accounts;
+use crate::target::{Account, with_all_privileges};
 use rustix::fs::{Mode, OFlags};
 use std::ffi::OsString;
 use std::fs::File;
@@ -25,6 +27,24 @@ pub trait World {
     }
     /// Whether there is a program here that can be run.
     fn is_program(&self, path: &Path) -> bool;
+    /// Whether there is a folder here.
+    fn is_folder(&self, path: &Path) -> bool {
+        with_all_privileges(|| path.is_dir())
+    }
+    /// A user of this machine, by name; the group is the user's own.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn account(&self, name: &str) -> io::Result<Option<Account>> {
+        accounts::account(name)
+    }
+    /// The number of a group of this machine, by name.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn group(&self, name: &str) -> io::Result<Option<u32>> {
+        accounts::group(name)
+    }
 }
 
 /// A file that holds a secret.
@@ -63,7 +83,9 @@ impl World for Process {
     }
 
     fn is_program(&self, path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|status| status.is_file() && status.permissions().mode() & 0o111 != 0)
+        // At a reload as at the start: what another user runs may be where only that user gets.
+        let found = with_all_privileges(|| std::fs::metadata(path));
+        found.is_ok_and(|status| status.is_file() && status.permissions().mode() & 0o111 != 0)
     }
 }
 

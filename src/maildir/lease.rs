@@ -89,6 +89,18 @@ impl MaildirLease {
         settled.and(unlocked)
     }
 
+    /// Gives the message back because of a stop. Whoever still shares the open file, a child that does not end,
+    /// keeps the lock until it has: nobody else is to work on the message meanwhile.
+    fn release(&mut self) {
+        let Some(locked) = self.locked.take() else { return };
+        self.clear_slot();
+        drop(locked);
+        if !crash::is_dead() {
+            self.maildir.common.backlog().release(self.key, SystemTime::now());
+            self.maildir.common.bell.set_timer();
+        }
+    }
+
     fn clear_slot(&mut self) {
         if let (Some(hands), Some(slot), false) = (&self.maildir.hands, self.slot.take(), crash::is_dead()) {
             hands.clear(slot);
@@ -199,7 +211,10 @@ impl Lease for MaildirLease {
                 self.end(|_, _| Ok(Belongs::Paused(target)))
             }
             Settlement::Park { target } => self.end(|_, _| Ok(Belongs::Parked(target))),
-            Settlement::Release => self.end(|_, _| Ok(Belongs::Ready)),
+            Settlement::Release => {
+                self.release();
+                Ok(())
+            }
         };
         Box::pin(ready(settled))
     }

@@ -27,6 +27,7 @@
 //! | `survey` | counting what waits, without changing anything |
 //! | `find` | finding one message by its id or name, without changing anything |
 //! | `trail` | following one message on its way, without changing anything |
+//! | `holders` | who holds a message, without changing anything |
 //! | `inspect` | looking for what would go wrong, without changing anything |
 //! | `sync` | the background fsync of changed directories |
 //! | `common` | what all Maildirs of a process share |
@@ -44,6 +45,7 @@ mod crash;
 mod deliver;
 mod find;
 mod hands;
+mod holders;
 mod identity;
 mod inspect;
 mod layout;
@@ -74,6 +76,7 @@ mod writer;
 pub use common::Settings;
 pub use deliver::{Delivery, Refusal, deliver};
 pub use find::{Located, Whereabouts, find};
+pub use holders::{Holder, holders};
 pub use inspect::{inspect, signs_of_a_client};
 pub use layout::{Keep, Layout, OpenError};
 pub use names::{arrived, unique_name};

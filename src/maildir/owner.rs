@@ -1,24 +1,31 @@
 //! Becoming the Maildir's owner when started as root.
 //!
-//! What root makes in a Maildir its owner could neither lock nor remove. So a process that is root
-//! gives that up, for good, before it touches anything.
+//! What root makes in a Maildir its owner could neither lock nor remove. So a process that is root gives that
+//! up before it touches anything: for good, or, where programs are to run as others still, but for a way back
+//! that only those programs take between fork and exec.
 
 use super::layout::OpenError;
 use super::places::Place;
 use rustix::fs::{AtFlags, CWD, Stat, statat};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{
+    CapabilitySet, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
 use std::path::Path;
 
-/// Where this process is root, it becomes the owner of all these Maildirs, for good. Those that a glob
-/// has found only count where none is named, and then the first of them; what belongs to others cannot
-/// be worked on. Must be called before there is a second thread: Linux keeps credentials per thread.
+/// Where this process is root, it becomes the owner of all these Maildirs. Those that a glob has found only
+/// count where none is named, and then the first of them; what belongs to others cannot be worked on. Must be
+/// called before there is a second thread: Linux keeps credentials per thread.
+///
+/// It is for good, unless somebody in `others` (user and group numbers, as whom programs are to run) is not
+/// that owner: then root is kept as the saved user id, see `credentials(7)`, and `CAP_KILL` to end such
+/// programs. Whatever is executed has neither.
 ///
 /// # Errors
 /// Named ones belong to more than one user, cannot be looked at, or the kernel does not let go of the
 /// privilege.
-pub fn become_owner(maildirs: &[Place]) -> Result<(), OpenError> {
+pub fn become_owner(maildirs: &[Place], others: &[(u32, u32)]) -> Result<(), OpenError> {
     if !geteuid().is_root() {
         return Ok(());
     }
@@ -41,11 +48,18 @@ pub fn become_owner(maildirs: &[Place]) -> Result<(), OpenError> {
         }
     }
     let Some((path, stat)) = owner.filter(|(_, stat)| stat.st_uid != 0) else { return Ok(()) };
+    let keeps_root = others.iter().any(|other| *other != (stat.st_uid, stat.st_gid));
     let (user, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     let become_them = || -> Result<(), Errno> {
         set_thread_groups(&[group])?;
         set_thread_res_gid(group, group, group)?;
-        set_thread_res_uid(user, user, user)
+        if !keeps_root {
+            return set_thread_res_uid(user, user, user);
+        }
+        set_thread_res_uid(user, user, Uid::ROOT)?;
+        let mut sets = capabilities(None)?;
+        sets.effective = sets.permitted & CapabilitySet::KILL;
+        set_capabilities(None, sets)
     };
     become_them().map_err(OpenError::io(path, ""))
 }

@@ -4,6 +4,7 @@ use super::backlog::{Awaits, Candidate, Key};
 use super::claim::{self, Finding, Refused};
 use super::common::Common;
 use super::hands::Hands;
+use super::holders::{Holder, holders};
 use super::layout::{Keep, Layout};
 use super::lease::MaildirLease;
 use super::leftovers::Leftovers;
@@ -74,6 +75,8 @@ impl Maildir {
     const LOOK_AGAIN: Duration = Duration::from_hours(1);
     /// The waits for a message that is busy.
     const BUSY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+    /// So many times in a row it is busy before the log tells of it: a minute after the first.
+    pub(super) const LONG_BUSY: u8 = 35;
     /// The wait for a message that is being written.
     const WRITING: Duration = Duration::from_secs(1);
     /// Makes ready to serve an opened Maildir.
@@ -247,8 +250,10 @@ impl Maildir {
             Refused::Empty(until) => backlog().wait_for(Awaits::Writer, key, until, 0),
             Refused::Writing => backlog().wait_for(Awaits::Writer, key, now + Self::WRITING, 0),
             Refused::Busy => {
-                let wait = Self::BUSY.0 * (1 << patience.min(8));
-                backlog().wait_for(Awaits::Holder, key, now + wait.min(Self::BUSY.1), later);
+                if later == Self::LONG_BUSY {
+                    self.tell_who_holds(&name);
+                }
+                backlog().wait_for(Awaits::Holder, key, now + Self::busy_for(patience), later);
             }
             Refused::Odd(kind) => self.set_odd(key, &name, kind),
             Refused::Unreadable(error) => {
@@ -264,6 +269,44 @@ impl Maildir {
             }
         }
         self.common.bell.set_timer();
+    }
+
+    /// Says who has a message that is busy for long. That it is another maildirq at its work is none of it.
+    fn tell_who_holds(&self, name: &OsStr) {
+        let path = self.layout.path().join("new").join(name);
+        let found = holders([&*path]).into_iter().flat_map(|(_, holders)| holders).collect::<Vec<_>>();
+        if found.iter().any(Holder::is_maildirq) {
+            return;
+        }
+        for Holder { process, program, age } in found {
+            let Some(program) = program else {
+                // What it has started runs as somebody else, whose open files only root sees.
+                tracing::warn!(
+                    event = "held",
+                    queue = &*self.options.queue,
+                    maildir = self.shown(),
+                    file = shown(name),
+                    taken_by = process,
+                    "something that a process, which has ended, has started has this message; `maildirq check`, as root, tells what; it is taken when that has ended"
+                );
+                continue;
+            };
+            tracing::warn!(
+                event = "held",
+                queue = &*self.options.queue,
+                maildir = self.shown(),
+                file = shown(name),
+                process,
+                program,
+                age_seconds = age.map(|age| age.as_secs()),
+                "another process has this message; it is taken when that has ended"
+            );
+        }
+    }
+
+    /// The wait for a message that has been busy so many times before.
+    fn busy_for(patience: u8) -> Duration {
+        Self::BUSY.1.min(Self::BUSY.0 * (1 << patience.min(8)))
     }
 
     pub(super) fn set_odd(&self, key: Key, name: &OsStr, kind: &str) {
@@ -292,5 +335,63 @@ impl Maildir {
 impl Drop for Maildir {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::queue::MaildirQueue;
+    use super::*;
+    use crate::maildir::Settings;
+    use std::fs::File;
+    use std::process::{Command, Stdio};
+    use std::sync::PoisonError;
+
+    /// What is logged while this runs.
+    fn log_of(act: impl FnOnce()) -> String {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let writer = Mutex::new(log.reopen().unwrap());
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(writer).finish();
+        tracing::subscriber::with_default(subscriber, act);
+        std::fs::read_to_string(log.path()).unwrap()
+    }
+
+    #[test]
+    fn the_log_tells_once_who_has_a_message_for_long() {
+        let _forks = crate::FORKS.read().unwrap_or_else(PoisonError::into_inner);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("new")).unwrap();
+        let message = folder.path().join("new/1.a.b");
+        std::fs::write(&message, "Subject: x\n\n").unwrap();
+        let queue = MaildirQueue::new(Settings::default()).unwrap();
+        let layout = Layout::open(folder.path(), Keep::Remove).unwrap();
+        let maildir = queue.prepare(layout, Options::default()).unwrap();
+        let locked = File::open(&message).unwrap();
+        fs2::FileExt::lock_exclusive(&locked).unwrap();
+        let mut holder = Command::new("sleep").arg("600").stdin(locked).stdout(Stdio::null()).spawn().unwrap();
+        let name = OsStr::new("1.a.b");
+        let look = |patience| {
+            let candidate = Candidate { key: maildir.key(name), name: name.to_owned(), patience };
+            assert!(maildir.take(candidate).is_none());
+        };
+
+        let logs =
+            [Maildir::LONG_BUSY - 2, Maildir::LONG_BUSY - 1, Maildir::LONG_BUSY, 255].map(|at| log_of(|| look(at)));
+
+        holder.kill().unwrap();
+        assert!(!holder.wait().unwrap().success());
+        let process = format!(
+            r#""event":"held","queue":"main","maildir":"{}","file":"1.a.b","process":{},"program":"sleep","age_seconds":"#,
+            folder.path().display(),
+            holder.id()
+        );
+        assert!(logs[1].contains(&process), "{logs:?}");
+        assert_eq!([&logs[0], &logs[2], &logs[3]], [""; 3]);
+    }
+
+    #[test]
+    fn a_message_is_busy_for_a_minute_before_the_log_tells_of_it() {
+        let waits = (0..Maildir::LONG_BUSY - 1).map(Maildir::busy_for).sum::<Duration>();
+        assert!((Duration::from_secs(58)..=Duration::from_secs(62)).contains(&waits), "{waits:?}");
     }
 }

@@ -4,7 +4,7 @@
 //! that is open for writing anywhere is left alone. fcntl(2) knows: a read lease is refused as long
 //! as anyone has the file open for writing.
 //!
-//! The one module with `unsafe` code: no safe wrapper of `F_SETLEASE` exists.
+//! One of the two modules with `unsafe` code: no safe wrapper of `F_SETLEASE` exists.
 
 use rustix::io::Errno;
 use std::fs::File;

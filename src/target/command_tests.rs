@@ -36,10 +36,11 @@ impl Case {
         digest[2..6].copy_from_slice(&std::process::id().to_be_bytes());
         let folder = tempfile::tempdir().unwrap();
         let config = CommandConfig {
-            program: "/bin/sh".into(),
-            arguments: vec!["-c".into(), script.into(), "sh".into(), folder.path().to_str().unwrap().into()],
+            run: ProgramConfig::new("/bin/sh", ["-c", script, "sh", folder.path().to_str().unwrap()]),
             timeout: NEVER,
             answers: Overrides::default(),
+            limits: Limits::default(),
+            default_prefix: None,
         };
         assert_eq!(CommandTarget::lanes(&config, 3).len(), 3);
         let target = CommandTarget { config, grace: GRACE };
@@ -148,7 +149,7 @@ fn a_program_that_cannot_be_run_is_the_configurations_failure() {
         "/bin/\0sh".into(),
     ] {
         let mut case = Case::new("");
-        case.target.config.program = program.clone();
+        case.target.config.run.program = program.clone();
         let outcome = case.run();
         let Outcome::Retry { blame: Blame::Endpoint, status: None, reason, after: None } = &outcome else {
             panic!("{}: {outcome:?}", program.display())
@@ -178,7 +179,7 @@ fn a_program_reads_the_claimed_file_from_its_beginning() {
     let expected = data_encoding::HEXLOWER.encode(&Sha256::digest(&mail));
     // Another attempt begins where the last one began, however far that one read.
     for script in ["sha256sum >$1/sum", "head -c 1000 >/dev/null", "sha256sum >$1/sum"] {
-        script.clone_into(&mut case.target.config.arguments[1]);
+        script.clone_into(&mut case.target.config.run.arguments[1]);
         assert!(is_done(&case.run()));
         assert!(case.told("sum").starts_with(&expected), "{}", case.told("sum"));
     }
@@ -221,20 +222,24 @@ fn a_program_gets_none_of_our_open_files() {
 
 #[test]
 fn a_program_starts_with_usual_signals_and_a_group_of_its_own() {
-    let case = Case::new(
+    let mut case = Case::new(
         "grep -E '^Sig(Ign|Blk)' /proc/self/status >$1/signals
          cut -d' ' -f5 /proc/$$/stat >$1/group; echo $$ >$1/pid",
     );
-    assert!(is_done(&case.run()));
     let mask = |status: &str, name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         u64::from_str_radix(line.trim(), 16).unwrap()
     };
-    let (ours, theirs) = (fs::read_to_string("/proc/self/status").unwrap(), case.told("signals"));
-    let pipe = 1 << (libc::SIGPIPE - 1);
-    assert_eq!(mask(&theirs, "SigBlk:"), 0);
-    assert_eq!((mask(&ours, "SigIgn:") & pipe, mask(&theirs, "SigIgn:") & pipe), (pipe, 0));
-    assert_eq!(case.told("group"), case.told("pid"));
+    // The system starts it in another way where something is to be done in between.
+    for limits in [Limits::default(), Limits { cpu: Some(60), ..Limits::default() }] {
+        case.target.config.limits = limits;
+        assert!(is_done(&case.run()));
+        let (ours, theirs) = (fs::read_to_string("/proc/self/status").unwrap(), case.told("signals"));
+        let pipe = 1 << (libc::SIGPIPE - 1);
+        assert_eq!(mask(&theirs, "SigBlk:"), 0);
+        assert_eq!((mask(&ours, "SigIgn:") & pipe, mask(&theirs, "SigIgn:") & pipe), (pipe, 0));
+        assert_eq!(case.told("group"), case.told("pid"));
+    }
 }
 
 #[test]
@@ -337,19 +342,22 @@ fn a_daemon_that_ends_by_itself_leaves_no_zombie() {
 
 #[test]
 fn whoever_hides_is_not_waited_for() {
-    // It has no environment that would tell whose it is, and holds the pipe open.
-    let case = Case::new(
-        "(setsid env -i sh -c 'echo $$ >$0/pid; exec sleep 100' $1 &)
-         until test -s $1/pid; do sleep 0.01; done; echo said >&2; exit 100",
-    );
-    let begun = Instant::now();
+    // It has no environment that would tell whose it is, and holds a pipe open.
+    for (closed, output) in [("", None), ("", Some(1 << 20)), ("2>&-", Some(1 << 20))] {
+        let mut case = Case::new(&format!(
+            "(setsid env -i sh -c 'echo $$ >$0/pid; exec sleep 100' $1 {closed} &)
+             until test -s $1/pid; do sleep 0.01; done; echo said >&2; exit 100"
+        ));
+        case.target.config.limits.output = output;
+        let begun = Instant::now();
 
-    let outcome = case.run();
+        let outcome = case.run();
 
-    assert_eq!(reason(&outcome), "exit code 100: said");
-    assert!((REST..REST + SOON).contains(&begun.elapsed()), "{:?}", begun.elapsed());
-    let hidden = rustix::process::Pid::from_raw(case.told("pid").trim().parse().unwrap()).unwrap();
-    rustix::process::kill_process(hidden, rustix::process::Signal::KILL).unwrap();
+        assert_eq!(reason(&outcome), "exit code 100: said");
+        assert!((REST..REST + SOON).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+        let hidden = rustix::process::Pid::from_raw(case.told("pid").trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(hidden, rustix::process::Signal::KILL).unwrap();
+    }
 }
 
 #[test]
@@ -385,5 +393,86 @@ fn fifty_at_once_do_not_touch_one_another() {
         assert!(is_done(&outcome), "{outcome:?}");
         assert_eq!(case.told("mail"), "Subject: sample\n\nbody\n");
         assert_eq!(case.survivors(), [""; 0]);
+    }
+}
+
+#[test]
+fn what_a_program_uses_has_bounds() {
+    let no_limits = Limits::default();
+    for (limits, script, expected) in [
+        (
+            Limits { cpu: Some(1), ..no_limits },
+            "echo busy >&2; while :; do :; done",
+            "used more CPU time than max_cpu allows (1s): busy",
+        ),
+        // It is the program's own affair what it says of the memory that it does not get.
+        (
+            Limits { memory: Some(64 << 20), ..no_limits },
+            "head -c 500000000 /dev/zero | tail -n 1 2>/dev/null >/dev/null && exit 0; echo full >&2; exit 75",
+            "exit code 75: full",
+        ),
+        (
+            Limits { output: Some(1000), ..no_limits },
+            "echo why >&2; yes",
+            "said more than max_output allows (1000 bytes): why",
+        ),
+        (
+            Limits { output: Some(2 << 20), ..no_limits },
+            "yes ' ' >&2",
+            "said more than max_output allows (2097152 bytes)",
+        ),
+        (Limits { output: Some(1000), ..no_limits }, "exec 2>&-; yes", "said more than max_output allows (1000 bytes)"),
+    ] {
+        let mut case = Case::new(script);
+        case.target.config.limits = limits;
+        let outcome = case.run();
+        // All three are about this message: no number of them says that the program is down.
+        assert!(matches!(outcome, Outcome::Retry { blame: Blame::Message, .. }), "{script}: {outcome:?}");
+        assert_eq!(reason(&outcome), expected, "{script}");
+        assert_eq!(case.survivors(), [""; 0], "{script}");
+    }
+}
+
+#[test]
+fn who_stays_within_bounds_does_not_feel_them() {
+    let script = "head -c 500000 /dev/zero; head -c 500000 /dev/zero >&2; cat >$1/mail; exit 0";
+    let mut case = Case::new(script);
+    case.target.config.limits = Limits { memory: Some(1 << 30), cpu: Some(100), output: Some(1_000_000) };
+    assert!(is_done(&case.run()));
+    assert_eq!(case.told("mail"), "Subject: sample\n\nbody\n");
+}
+
+#[test]
+fn a_program_that_says_too_much_and_does_not_obey_is_killed() {
+    let case =
+        Case::new("trap '' TERM PIPE; echo $$ >$1/pid; (yes & echo $! >$1/child; wait); while :; do sleep 1; done");
+    let mut case = case.timeout(NEVER, Duration::from_millis(300));
+    case.target.config.limits.output = Some(1000);
+    let begun = Instant::now();
+
+    let outcome = case.run();
+
+    assert_eq!(reason(&outcome), "said more than max_output allows (1000 bytes)");
+    assert!(begun.elapsed() < Duration::from_millis(300) + REST + SOON, "{:?}", begun.elapsed());
+    assert!(!case.is_there("pid") && !case.is_there("child"));
+}
+
+#[test]
+fn a_program_works_in_its_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut case = Case::new("pwd -P >$1/pwd");
+    case.target.config.run.directory = Some(folder.path().to_owned());
+    assert!(is_done(&case.run()));
+    assert_eq!(case.told("pwd").trim(), folder.path().canonicalize().unwrap().to_str().unwrap());
+
+    drop(folder);
+    for limits in [Limits::default(), Limits { cpu: Some(9), ..Limits::default() }] {
+        case.target.config.limits = limits;
+        let outcome = case.run();
+        assert!(matches!(outcome, Outcome::Retry { blame: Blame::Endpoint, .. }), "{outcome:?}");
+        assert!(
+            reason(&outcome).starts_with("cannot run /bin/sh: cannot enter its working directory /"),
+            "{outcome:?}"
+        );
     }
 }

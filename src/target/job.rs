@@ -1,12 +1,13 @@
 //! A program that runs, with all that it starts: a group of processes that ends as one.
 
 use super::orphans::{self, Orphans};
-use crate::engine::Id;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process, waitid};
+use std::future::{Future, pending};
 use std::io;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::process::ChildStderr;
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -24,10 +25,35 @@ pub(super) struct Job {
     /// The main process, until it is over.
     child: Option<Child>,
     main: Pid,
+    group: Arc<Group>,
     orphans: Orphans,
     /// Whether any child of ours may have ended. A signal tells that on any kernel; and listening to
     /// it undoes an ignored SIGCHLD that we may have been started with, which would lose exit codes.
     children: unix::Signal,
+    /// It was not over when it was looked at, and no child of ours has ended since.
+    is_running: bool,
+}
+
+/// The process group of a program, as long as its number means nobody else.
+#[derive(Debug)]
+pub(super) struct Group(Mutex<Option<Pid>>);
+
+impl Group {
+    fn number(&self) -> MutexGuard<'_, Option<Pid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kills it, if it is still there. What cannot be killed its own thread finds out.
+    pub(super) fn kill(&self) {
+        if let Some(group) = *self.number() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    /// The main process is about to be taken off the process table.
+    fn forget(&self) {
+        *self.number() = None;
+    }
 }
 
 /// How a program ended.
@@ -40,12 +66,14 @@ pub(super) struct End {
 }
 
 impl Job {
-    /// Starts a program, in a process group of its own.
-    pub(super) fn start(command: &mut Command, message: Id) -> io::Result<Job> {
+    /// Starts a program, in a process group of its own. `mark` is a variable of its environment, with its
+    /// value, that no other program has.
+    pub(super) fn start(command: &mut Command, mark: String) -> io::Result<Job> {
         let children = signal(SignalKind::child())?;
-        let (child, orphans) = Orphans::of(command, message)?;
+        let (child, orphans) = Orphans::of(command, mark)?;
         let main = Pid::from_child(&child);
-        Ok(Job { child: Some(child), main, orphans, children })
+        let group = Arc::new(Group(Mutex::new(Some(main))));
+        Ok(Job { child: Some(child), main, group, orphans, children, is_running: false })
     }
 
     /// What the program says on its standard error.
@@ -54,11 +82,62 @@ impl Job {
         ChildStderr::from_std(stderr.ok_or(io::ErrorKind::NotConnected)?)
     }
 
+    /// What the program says on its standard output, where that is a pipe.
+    pub(super) fn stdout(&mut self) -> io::Result<Option<ChildStdout>> {
+        let stdout = self.child.as_mut().and_then(|child| child.stdout.take());
+        stdout.map(ChildStdout::from_std).transpose()
+    }
+
+    /// What the program reads.
+    pub(super) fn stdin(&mut self) -> io::Result<ChildStdin> {
+        let stdin = self.child.as_mut().and_then(|child| child.stdin.take());
+        ChildStdin::from_std(stdin.ok_or(io::ErrorKind::NotConnected)?)
+    }
+
+    /// The number of the main process.
+    pub(super) fn pid(&self) -> Pid {
+        self.main
+    }
+
+    /// Its process group, for whoever may have to kill it from another thread.
+    pub(super) fn group(&self) -> Arc<Group> {
+        Arc::clone(&self.group)
+    }
+
+    /// Whether we may end the main process. A program that makes itself another user, as `sudo` does, belongs to
+    /// him.
+    ///
+    /// # Errors
+    /// The system says why not.
+    pub(super) fn may_be_ended(&self) -> io::Result<()> {
+        Ok(test_kill_process(self.main)?)
+    }
+
     /// Waits for the end of the program, and brings it about where it takes longer than `limit`: it is
     /// asked to end, and killed when `grace` is over. Then ends what it has left behind. This takes no
     /// longer than `limit`, `grace` and [`REST`].
-    pub(super) async fn finish(mut self, limit: Duration, grace: Duration) -> io::Result<End> {
-        let in_time = if let Ok(ended) = timeout(limit, self.ended()).await {
+    pub(super) async fn finish(&mut self, limit: Duration, grace: Duration) -> io::Result<End> {
+        self.end(pending(), limit, grace).await
+    }
+
+    /// As [`Job::finish`], and brings the end about when it has done too much, too.
+    pub(super) async fn finish_unless(
+        mut self,
+        too_much: impl Future<Output = ()>,
+        limit: Duration,
+        grace: Duration,
+    ) -> io::Result<End> {
+        self.end(too_much, limit, grace).await
+    }
+
+    async fn end(&mut self, too_much: impl Future<Output = ()>, limit: Duration, grace: Duration) -> io::Result<End> {
+        let ended = async {
+            tokio::select! {
+                ended = self.ended() => Some(ended),
+                () = too_much => None,
+            }
+        };
+        let in_time = if let Ok(Some(ended)) = timeout(limit, ended).await {
             ended.map(|()| true)
         } else {
             self.orphans.signal_group(Signal::TERM)?;
@@ -66,7 +145,8 @@ impl Job {
         }?;
         let at = Instant::now();
         self.end_orphans(at + REST).await;
-        let mut child = self.child.take().expect("only this and dropping take it");
+        self.group.forget();
+        let mut child = self.child.take().ok_or(io::ErrorKind::NotFound)?;
         // It has ended, so this does not wait.
         let status = child.wait()?;
         Ok(End { status, in_time, at })
@@ -81,11 +161,23 @@ impl Job {
         timeout(REST, self.ended()).await.map_err(|_| stuck())?
     }
 
-    async fn ended(&mut self) -> io::Result<()> {
-        while !has_ended(self.main)? {
+    /// Whether the main process has ended.
+    pub(super) fn has_ended(&self) -> io::Result<bool> {
+        has_ended(self.main)
+    }
+
+    /// Waits for the end of the main process.
+    pub(super) async fn ended(&mut self) -> io::Result<()> {
+        loop {
+            if !self.is_running {
+                if has_ended(self.main)? {
+                    return Ok(());
+                }
+                self.is_running = true;
+            }
             self.children.recv().await;
+            self.is_running = false;
         }
-        Ok(())
     }
 
     /// The main process is kept on the process table until this is over, so that its number, which is
@@ -110,10 +202,9 @@ impl Job {
     }
 }
 
-impl Drop for Job {
-    /// Kills at once: whoever drops a job is about to end, and nobody would be left to wait.
-    fn drop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+impl Job {
+    /// Kills all of it at once, and waits a moment until it is gone.
+    pub(super) fn kill(&mut self) {
         let deadline = std::time::Instant::now() + DROP_LIMIT;
         let is_over = loop {
             // The end of the main process makes its children ours, so it comes first.
@@ -130,6 +221,18 @@ impl Drop for Job {
         if let Err(error) = is_over {
             tracing::warn!(event = "orphans_left", process = %self.main, reason = %error);
         }
+    }
+}
+
+impl Drop for Job {
+    /// Kills at once: whoever drops a job is about to end, and nobody would be left to wait.
+    fn drop(&mut self) {
+        if self.child.is_none() {
+            return;
+        }
+        self.kill();
+        self.group.forget();
+        let Some(mut child) = self.child.take() else { return };
         // An error is that somebody else has waited for it.
         if let Ok(None) = child.try_wait() {
             orphans::leave(child);

@@ -1,12 +1,9 @@
 //! The last lines of what a command says on its standard error.
 
 use crate::engine::text::printable;
-use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How much is kept, in bytes.
 const KEPT: usize = 1024;
-/// How much is read at a time, in bytes.
-const PIECE: usize = 16 * 1024;
 /// Stands between two lines.
 const SEPARATOR: &str = " | ";
 
@@ -18,17 +15,8 @@ pub(super) struct LastLines {
 }
 
 impl LastLines {
-    /// Reads until nobody holds the other end any more. The writer never has to wait, however much
-    /// it writes.
-    pub(super) async fn read_from(&mut self, mut pipe: impl AsyncRead + Unpin) {
-        let mut piece = vec![0; PIECE];
-        // What is left unsaid does not change what the exit code says.
-        while let Ok(count @ 1..) = pipe.read(&mut piece).await {
-            self.add(&piece[..count]);
-        }
-    }
-
-    fn add(&mut self, piece: &[u8]) {
+    /// Adds a piece, of any length.
+    pub(super) fn add(&mut self, piece: &[u8]) {
         self.end.extend_from_slice(&piece[piece.len().saturating_sub(KEPT)..]);
         let surplus = self.end.len().saturating_sub(KEPT);
         self.is_cut |= surplus > 0 || piece.len() > KEPT;
@@ -87,7 +75,7 @@ mod tests {
     #[test]
     fn of_much_text_the_end_is_shown() {
         let much = (0..10_000).map(|number| format!("line {number}")).collect::<Vec<_>>().join("\n");
-        for size in [1, 7, KEPT - 1, KEPT, KEPT + 1, PIECE] {
+        for size in [1, 7, KEPT - 1, KEPT, KEPT + 1, 16 * 1024] {
             let pieces: Vec<_> = much.as_bytes().chunks(size).collect();
             let shown = shown(&pieces);
             assert!(shown.ends_with("line 9998 | line 9999") && shown.starts_with("line 99"), "{shown}");

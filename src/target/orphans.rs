@@ -2,12 +2,11 @@
 //!
 //! A process whose parent ends becomes the child of the nearest *subreaper* above it. That is us, so
 //! nothing that a command starts gets away from us, whatever it forks. Among our children those of a
-//! command are told by their process group or, where they have left that, by the id of the message in
-//! their environment. All others belong to somebody else and are left alone; for that reason there is
-//! no `waitpid(-1)` here.
+//! command are told by their process group or, where they have left that, by a mark in their environment:
+//! the id of the message, or what a worker has in its place. All others belong to somebody else and are left
+//! alone; for that reason there is no `waitpid(-1)` here.
 
-use super::environment;
-use crate::engine::Id;
+use super::privilege::with_all_privileges;
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, waitpid,
@@ -45,6 +44,24 @@ pub(super) fn leave(child: Child) {
     UNDEAD.lock().unwrap_or_else(PoisonError::into_inner).push(child);
 }
 
+/// Takes off the process table what programs that still run have left behind and what has ended since.
+pub(super) fn take_off_ended() -> io::Result<()> {
+    let mut undead = UNDEAD.lock().unwrap_or_else(PoisonError::into_inner);
+    let _nobody_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    undead.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    let Some(us) = Process::read(getpid()) else { return Err(cannot_tell("what group we are in")) };
+    let mut children = children()?;
+    let mains = mains();
+    children.retain(|pid| !mains.contains(&pid.as_raw_pid()));
+    drop(mains);
+    for pid in children {
+        if Process::read(pid).is_some_and(|process| process.has_ended && !process.is_like(&us)) {
+            take_off(pid)?;
+        }
+    }
+    Ok(())
+}
+
 /// The processes that a command started, its main process aside.
 pub(super) struct Orphans {
     /// The main process, which also names the process group. It must not have been waited for.
@@ -54,18 +71,19 @@ pub(super) struct Orphans {
 }
 
 impl Orphans {
-    /// Starts a main process for this message.
-    pub(super) fn of(command: &mut Command, message: Id) -> io::Result<(Child, Self)> {
+    /// Starts a main process. `mark` is a variable of its environment, with its value, by which all that it
+    /// starts is known.
+    pub(super) fn of(command: &mut Command, mark: String) -> io::Result<(Child, Self)> {
         let starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
         let child = command.process_group(0).spawn()?;
-        let orphans = Orphans::new(Pid::from_child(&child), message);
+        let orphans = Orphans::new(Pid::from_child(&child), mark);
         drop(starting);
         Ok((child, orphans))
     }
 
-    fn new(main: Pid, message: Id) -> Self {
+    fn new(main: Pid, mark: String) -> Self {
         mains().insert(main.as_raw_pid());
-        Orphans { main, mark: format!("{}={message}", environment::ID), asked: HashSet::new() }
+        Orphans { main, mark, asked: HashSet::new() }
     }
 
     /// Sends a signal to the group.
@@ -101,10 +119,10 @@ impl Orphans {
             if process.has_ended {
                 // Nothing tells any more whose it was. But what is of another session or group than
                 // ours, only commands leave behind.
-                let is_ours = (process.session, process.group) == (us.session, us.group);
-                if is_in_group || self.asked.contains(&pid) || !is_ours {
+                if is_in_group || self.asked.contains(&pid) || !process.is_like(&us) {
                     found += 1;
                     take_off(pid)?;
+                    self.asked.remove(&pid);
                 }
             } else if is_in_group {
                 found += 1;
@@ -121,13 +139,22 @@ impl Orphans {
         Ok(found)
     }
 
-    /// Whether a process has the id of the message. Nothing where that will only be known in a moment:
-    /// a process that is just about to become another program has neither environment nor arguments.
+    /// Whether a process has the mark. Nothing where that will only be known in a moment:
+    /// a process that is just about to become another program has neither environment nor arguments, and one
+    /// that is just about to end has none either.
     fn is_marked(&self, pid: Pid) -> Option<bool> {
-        // What another user runs cannot be read, nor could we end it.
-        let read = |name: &str| fs::read(format!("/proc/{pid}/{name}"));
+        if self.asked.contains(&pid) {
+            return Some(true);
+        }
+        // What another user runs cannot be read, nor could we end it, unless we have kept root for that.
+        let read = |name: &str| with_all_privileges(|| fs::read(format!("/proc/{pid}/{name}")));
         for _ in 0..2 {
-            let Ok(environment) = read("environ") else { return Some(false) };
+            let environment = match read("environ") {
+                Ok(environment) => environment,
+                // Newer kernels say so of a process that ends; older ones, that its environment is empty.
+                Err(error) if is_gone(&error) => return None,
+                Err(_) => return Some(false),
+            };
             if !environment.is_empty() {
                 return Some(environment.split(|&byte| byte == 0).any(|variable| variable == self.mark.as_bytes()));
             }
@@ -167,6 +194,11 @@ struct Process {
 }
 
 impl Process {
+    /// Whether it is of the same session and group.
+    fn is_like(&self, other: &Self) -> bool {
+        (self.session, self.group) == (other.session, other.group)
+    }
+
     /// Nothing for a process that is gone.
     fn read(pid: Pid) -> Option<Self> {
         Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
@@ -248,7 +280,7 @@ mod tests {
         let _alone = crate::FORKS.write().unwrap_or_else(PoisonError::into_inner);
         let sleep = || Command::new("sleep").arg("60").stdout(Stdio::null()).process_group(0).spawn().unwrap();
         let (main, mut other) = (sleep(), sleep());
-        let mut orphans = Orphans::new(Pid::from_child(&main), Id::from_digest(&[0x77; 32]));
+        let mut orphans = Orphans::new(Pid::from_child(&main), "MAILDIRQ_ID=none".to_owned());
         // Until a process is the program that it is to be, nothing is known of it.
         let looks = std::iter::from_fn(|| Some(orphans.kill().unwrap()));
         assert!(looks.take(10_000).any(|found| found == 0));

@@ -19,7 +19,7 @@ pub(super) fn stdin_of(message: &Message) -> io::Result<File> {
 }
 
 /// A file without a name, which nobody can change.
-fn in_memory(bytes: &[u8]) -> io::Result<File> {
+pub(super) fn in_memory(bytes: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create("message", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
     file.write_all(bytes)?;
     fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;

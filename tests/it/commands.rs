@@ -135,14 +135,28 @@ fn the_environment_is_what_is_documented_and_nothing_else() {
         ("MAILDIRQ_QUEUE", "inbox"),
         ("MAILDIRQ_ROUTE", "way"),
         ("SENDER", "ada@example.net"),
+        ("NEWSENDER", "ada@example.net"),
+        ("RPLINE", "Return-Path: <ada@example.net>\n"),
         ("RECIPIENT", "box+a+b@example.org"),
+        ("DTLINE", "Delivered-To: box+a+b@example.org\n"),
         ("LOCAL", "box+a+b"),
         ("HOST", "example.org"),
+        ("HOST2", "example"),
+        ("HOST3", "example"),
+        ("HOST4", "example"),
         ("EXT", "a+b"),
+        ("EXT2", ""),
+        ("EXT3", ""),
+        ("EXT4", ""),
     ]);
-    assert_eq!(variables(&script.wait_for("1")), expected);
+    // Its time is that of the message, at each attempt.
+    let told = ["1", "2"].map(|attempt| script.wait_for(attempt));
+    let from_line = variables(&told[0])["UFLINE"].to_owned();
+    assert!(from_line.starts_with("From ada@example.net ") && from_line.ends_with('\n'), "{from_line}");
+    expected.insert("UFLINE", &from_line);
+    assert_eq!(variables(&told[0]), expected);
     expected.extend([("MAILDIRQ_ATTEMPT", "2"), ("MAILDIRQ_REASON", "exit code 75")]);
-    assert_eq!(variables(&script.wait_for("2")), expected);
+    assert_eq!(variables(&told[1]), expected);
 }
 
 /// An old bash ran what stood behind a function in its environment; the limits of execve(2) are at 128 KiB.
@@ -180,10 +194,20 @@ fn a_hostile_envelope_poisons_nothing() {
         "MAILDIRQ_QUEUE",
         "MAILDIRQ_ROUTE",
         "SENDER",
+        "NEWSENDER",
+        "RPLINE",
+        "UFLINE",
         "RECIPIENT",
+        "DTLINE",
         "LOCAL",
         "HOST",
+        "HOST2",
+        "HOST3",
+        "HOST4",
         "EXT",
+        "EXT2",
+        "EXT3",
+        "EXT4",
     ];
     let told = script.files();
     assert_eq!(told.len(), hostile.len(), "each is run, and nothing of it: {told:?}");
@@ -193,6 +217,8 @@ fn a_hostile_envelope_poisons_nothing() {
         assert_eq!(variables["MAILDIRQ_ID"], file);
         for (name, value) in variables {
             assert!(names.contains(&name), "{name} in {environment:?}");
+            // Lines of a header, and of an mbox, are whole.
+            let value = if name.ends_with("LINE") { value.strip_suffix('\n').expect("a line ends") } else { value };
             let is_harmless = value.len() <= 1024 && !value.starts_with("()") && !value.chars().any(char::is_control);
             assert!(is_harmless, "{name} is {value:?}");
         }

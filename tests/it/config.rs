@@ -1,6 +1,7 @@
 //! What is said of a configuration file: each file in `golden/config` with the text beside it.
 
 use maildirq::config::{Config, ConfigError, Process, SecretFile, World};
+use maildirq::target::Account;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -37,7 +38,19 @@ impl World for Golden {
     }
 
     fn is_program(&self, path: &Path) -> bool {
-        matches!(path.to_str(), Some("/usr/bin/record" | "/usr/local/bin/page"))
+        matches!(path.to_str(), Some("/bin/sh" | "/usr/bin/python3" | "/usr/bin/record" | "/usr/local/bin/page"))
+    }
+
+    fn is_folder(&self, path: &Path) -> bool {
+        path == Path::new("/srv/app")
+    }
+
+    fn account(&self, name: &str) -> io::Result<Option<Account>> {
+        Ok((name == "app").then(|| Account { name: name.to_owned(), uid: 1000, gid: 1000, home: "/home/app".into() }))
+    }
+
+    fn group(&self, name: &str) -> io::Result<Option<u32>> {
+        Ok((name == "www-data").then_some(33))
     }
 }
 

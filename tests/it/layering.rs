@@ -94,10 +94,11 @@ fn the_engine_knows_of_no_files_and_no_sockets() {
 }
 
 #[test]
-fn unsafe_code_stays_in_its_one_module() {
+fn unsafe_code_stays_in_its_two_modules() {
+    const MODULES: [&str; 2] = ["maildir/writer.rs", "target/before_exec.rs"];
     for path in sources(&root()) {
         let source = fs::read_to_string(&path).unwrap();
         let is_unsafe = source.lines().any(|line| line.contains("unsafe {") || line.contains("unsafe fn"));
-        assert_eq!(is_unsafe, path.ends_with("maildir/writer.rs"), "{}", path.display());
+        assert_eq!(is_unsafe, MODULES.iter().any(|module| path.ends_with(module)), "{}", path.display());
     }
 }

@@ -1,6 +1,7 @@
 //! Everything from outside: the library by its public face, the program by its command line.
 //! `support` is the language that the tests are written in.
 
+mod accounts;
 mod answers;
 mod anymail;
 mod arrival;
@@ -19,6 +20,7 @@ mod formats;
 mod generate;
 mod kills;
 mod layering;
+mod moving;
 mod mta;
 mod oracle;
 mod outage;
@@ -43,5 +45,9 @@ mod stopping;
 mod support;
 mod tls;
 mod tour;
+mod upgrade;
 mod webhooks;
+mod worker_examples;
+mod worker_verbs;
+mod workers;
 mod zoo;

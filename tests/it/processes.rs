@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Exit, Maildir, Maildirq, SOON, Script, holds_for, wait_until};
+use crate::support::{Exit, Launch, Maildir, Maildirq, SOON, Script, holds_for, wait_until};
 
 /// The lock is shared with the command, so a kill of maildirq alone does not set the message free.
 #[test]
@@ -172,4 +172,112 @@ fn quick_commands_in_great_number_do_not_take_one_another_for_orphans() {
 
     assert_eq!((drain.exit(), maildir.waiting().len()), (Exit::Ok, 0));
     assert_eq!((drain.events("attempt").len(), drain.events("orphans_left").len()), (500, 0));
+}
+
+/// The command holds the message by its standard input; of all else that maildirq has open it has nothing.
+#[test]
+fn a_command_inherits_its_message_and_nothing_else() {
+    const TELL: &str = "ls /proc/$$/fd >files; grep -c 'lock:.*FLOCK' /proc/$$/fdinfo/* >locks; exit 0";
+    for settings in ["", "max_cpu = '60s'\nmax_output = '1MiB'"] {
+        let (maildir, other, script) = (Maildir::new(), Maildir::new(), Script::new(TELL));
+        let [one, _two] = [&maildir, &other].map(|maildir| maildir.deliver("Subject: one\n\n.\n"));
+        let toml = format!(
+            "[queue.a]\nmaildir = '{}'\n[queue.b]\nmaildir = '{}'\n\
+             [[route]]\nwhen.queue = 'b'\ntarget = 'slow'\n[[route]]\ntarget = 'app'\n\
+             [target.app]\ncommand = {}\n{settings}\n[target.slow]\ncommand = ['sleep', '600']\n",
+            maildir.path().display(),
+            other.path().display(),
+            script.command()
+        );
+        let watch = Maildirq::watch_config(&format!("shutdown_timeout = '100ms'\n{toml}")).start();
+        wait_until("it is done", SOON, || !maildir.waiting().contains(&one));
+
+        // A shell keeps its script open, beyond the first ten.
+        let files = script.wait_for("files");
+        let mut files: Vec<u32> = files.lines().map(|file| file.parse().unwrap()).collect();
+        files.retain(|file| *file < 10);
+        files.sort_unstable();
+        assert_eq!(files, [0, 1, 2], "{settings}");
+        let locks = script.wait_for("locks");
+        let locked: Vec<_> = locks.lines().filter(|line| !line.ends_with(":0")).collect();
+        assert!(matches!(locked[..], [only] if only.ends_with("fdinfo/0:1")), "{locks}");
+        assert_eq!(watch.stop(), Exit::Ok);
+    }
+}
+
+/// Whatever a killed maildirq leaves behind can be seen, by root and by whoever it runs as.
+#[test]
+fn who_holds_a_message_after_a_kill_is_told_by_check() {
+    let maildir = Maildir::new();
+    let name = maildir.deliver("Subject: one\n\n.\n");
+    let script = Script::new("echo $$ | tell pid; await go");
+    let toml = script.config(&maildir, "");
+    let check = || Launch::new("check").without_log().config(&toml).run();
+    let watch = Maildirq::watch_config(&toml).start();
+    let pid = script.wait_for("pid");
+    assert!(!check().stdout().contains("is claimed by"), "what maildirq itself has is none of it");
+
+    watch.kill9();
+
+    let held = check();
+    let path = maildir.message(&name);
+    let told = format!("warning: {} is claimed by process {pid} (sh), running for ", path.display());
+    assert!(held.stdout().contains(&told) && held.stdout().contains(&format!("kill {pid}")), "{}", held.stdout());
+    assert_eq!(held.exit(), Exit::Ok);
+    script.give("go");
+    let is_gone = || !PathBuf::from(format!("/proc/{pid}/exe")).exists();
+    wait_until("the command has ended", SOON, is_gone);
+    wait_until("nobody has it", SOON, || !check().stdout().contains("is claimed by"));
+}
+
+/// A hundred programs at once, some of which would take a minute: what ends in time is done, the rest is as it was.
+#[test]
+fn a_stop_with_a_hundred_commands_in_flight_keeps_what_ends_in_time() {
+    const MAILS: usize = 100;
+    let maildir = Maildir::in_memory();
+    (0..MAILS).for_each(|number| drop(maildir.deliver(format!("Subject: {number}\n\n.\n"))));
+    let script = Script::new(
+        "read -r _ number; : >running-$number; await go\n\
+         if test $((number % 2)) = 0; then : >ended-$number; exit 0; fi; sleep 60; : >ended-$number",
+    );
+    let toml = format!("shutdown_timeout = '5s'\n{}", script.config(&maildir, &format!("concurrency = {MAILS}")));
+    let watch = Maildirq::watch_config(&toml).start();
+    let count = |what: &str| script.files().iter().filter(|file| file.starts_with(what)).count();
+    wait_until("all are running", SOON, || count("running-") == MAILS);
+
+    watch.signal(Signal::TERM);
+    watch.wait_for_event("stopping");
+    script.give("go");
+
+    assert_eq!(watch.exit(), Exit::Ok);
+    assert_eq!((count("ended-"), maildir.waiting().len()), (MAILS / 2, MAILS / 2));
+    assert_eq!((maildir.dead().len(), maildir.stories(), maildir.hands().len()), (0, vec![], 0));
+    let done = watch.events("attempt");
+    assert!(done.len() == MAILS / 2 && done.iter().all(|attempt| attempt["outcome"] == "done"), "{done:?}");
+}
+
+/// Others come and go, the configuration is exchanged; who is at work does not feel it.
+#[test]
+fn nothing_ends_a_healthy_command() {
+    const OTHERS: usize = 30;
+    let maildir = Maildir::in_memory();
+    maildir.deliver("Subject: slow\n\n.\n");
+    let script = Script::new(
+        "read -r _ name; if test $name = slow; then trap ': >hurt' TERM HUP INT; : >started; await go; fi\n\
+         (setsid sleep 60 &); sleep 60 & : >ended-$name; exit 0",
+    );
+    let toml = script.config(&maildir, "");
+    let watch = Maildirq::watch_config(&toml).start();
+    script.wait_for("started");
+    let ended = || script.files().iter().filter(|file| file.starts_with("ended-")).count();
+    for round in 1..=3 {
+        (0..OTHERS).for_each(|number| drop(maildir.deliver(format!("Subject: {round}.{number}\n\n.\n"))));
+        watch.reload(&toml.replace("[target.app]", &format!("[target.app]\nconcurrency = {}", 8 + round)));
+        wait_until("the others have ended", SOON, || ended() == round * OTHERS);
+    }
+    assert!(script.told("hurt").is_none() && script.told("ended-slow").is_none());
+    script.give("go");
+    wait_until("it is done", SOON, || maildir.waiting().is_empty());
+    assert_eq!((ended(), script.told("hurt"), watch.stop()), (3 * OTHERS + 1, None, Exit::Ok));
+    assert!(watch.events("attempt").iter().all(|attempt| attempt["outcome"] == "done"));
 }

@@ -3,6 +3,7 @@
 mod handlers;
 mod services;
 mod sockets;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,10 +19,11 @@ use crate::support::{Launch, Maildir, Maildirq};
 
 const MAIL: &str = "From: Ada <ada@example.com>\nTo: support@example.org\nSubject: =?utf-8?q?caf=C3=A9?=\n\nHello\n";
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 15] = [
     "anymail",
     "discourse",
     "django",
+    "django-worker",
     "express",
     "fastapi",
     "gunicorn",
@@ -30,6 +32,7 @@ const PAGES: [&str; 13] = [
     "php",
     "puma",
     "rails",
+    "rails-worker",
     "redmine",
     "starman",
 ];
@@ -48,7 +51,9 @@ fn every_recipe_has_the_same_parts() {
     let mut files: Vec<_> =
         fs::read_dir(in_the_repository("docs/recipes")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
-    let expected: Vec<_> = ["README"].iter().chain(&PAGES).map(|name| OsString::from(format!("{name}.md"))).collect();
+    let mut expected: Vec<_> =
+        ["README"].iter().chain(&PAGES).map(|name| OsString::from(format!("{name}.md"))).collect();
+    expected.sort();
     assert_eq!(files, expected);
     for name in PAGES {
         assert!(index.contains(&format!("]({name}.md)")), "docs/recipes/README.md does not know {name}.md");
@@ -57,8 +62,9 @@ fn every_recipe_has_the_same_parts() {
 
 #[test]
 fn what_is_to_be_pasted_stands_in_the_files_that_the_tests_run() {
-    let mut files: BTreeMap<_, _> = fs::read_dir(in_the_repository("deploy/apps"))
-        .unwrap()
+    let mut files: BTreeMap<_, _> = ["deploy/apps", "deploy/workers"]
+        .into_iter()
+        .flat_map(|folder| fs::read_dir(in_the_repository(folder)).unwrap())
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_file())
         .map(|path| (fs::read_to_string(&path).unwrap(), path))
@@ -73,6 +79,8 @@ fn what_is_to_be_pasted_stands_in_the_files_that_the_tests_run() {
         }
     }
     let mut left: Vec<_> = files.values().map(|path| path.file_name().unwrap()).collect();
+    // Those of docs/workers.md: see worker_examples.rs.
+    left.retain(|name| !name.as_encoded_bytes().starts_with(b"worker."));
     left.sort();
     assert_eq!(left, ["json.toml", "mailgun.toml", "postmark.toml", "raw.toml"], "only these are for no application");
 }

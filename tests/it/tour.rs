@@ -86,6 +86,10 @@ impl World for Complete {
     fn is_program(&self, _: &Path) -> bool {
         true
     }
+
+    fn is_folder(&self, _: &Path) -> bool {
+        true
+    }
 }
 
 #[test]

@@ -2,39 +2,57 @@
 
 use super::finding::{Finding, shown, word};
 use super::program::{Interpreter, interpreter};
-use super::subject::Subject;
+use super::subject::{Subject, User, as_user};
 use crate::config::{Config, TargetKind};
-use crate::target::CommandConfig;
+use crate::target::ProgramConfig;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use std::env;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// All commands of a configuration, with the keys that they stand under.
-pub fn all(config: &Config) -> impl Iterator<Item = (String, &CommandConfig)> {
+/// All programs of a configuration, with the keys that they stand under.
+pub fn all(config: &Config) -> impl Iterator<Item = (String, &ProgramConfig)> {
     config.targets.iter().flat_map(|target| {
-        let command = match &target.kind {
-            TargetKind::Command(command) => Some((format!("[target.{}] command", target.name), command)),
+        let key = |name: &str| format!("[target.{}] {name}", target.name);
+        let program = match &target.kind {
+            TargetKind::Command(command) => Some((key("command"), &command.run)),
+            TargetKind::Worker(worker) => Some((key("worker"), &worker.run)),
             TargetKind::Url(_) => None,
         };
-        let on_dead = target.on_dead.as_ref().map(|command| (format!("[target.{}] on_dead", target.name), command));
-        command.into_iter().chain(on_dead)
+        let on_dead = target.on_dead.as_ref().map(|command| (key("on_dead"), &command.run));
+        program.into_iter().chain(on_dead)
     })
 }
 
 /// Looks at each program with the daemon's eyes.
 pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
-    let uid = subject.daemon().uid;
-    let look = || all(subject.config).flat_map(|(key, command)| about(&key, &command.program, uid)).collect();
-    // That it cannot become the daemon was told of with the Maildir.
-    subject.as_daemon(look).unwrap_or_default()
+    all(subject.config).flat_map(|(key, run)| with_eyes_of_its_user(subject, &key, run)).collect()
 }
 
-fn about(key: &str, program: &Path, uid: u32) -> Vec<Finding> {
+fn with_eyes_of_its_user(subject: &Subject<'_>, key: &str, run: &ProgramConfig) -> Vec<Finding> {
+    let Some(account) = &run.account else {
+        let who = format!("uid {}, as which maildirq runs,", subject.daemon().uid);
+        // That it cannot become the daemon was told of with the Maildir.
+        return subject.as_daemon(|| about(key, run, &who)).unwrap_or_default();
+    };
+    let who = format!("user {}, as which it runs,", account.name);
+    let user = User { uid: account.uid, gid: account.gid };
+    as_user(user, || about(key, run, &who)).unwrap_or_else(|error| {
+        let text = format!("{key}: user {} cannot be taken on: {error}", account.name);
+        vec![Finding::error(text, "check as root, outside of a container that takes CAP_SETUID from it")]
+    })
+}
+
+fn about(key: &str, run: &ProgramConfig, who: &str) -> Vec<Finding> {
     let mut found = Vec::new();
+    let program = &*run.program;
     let (name, as_word) = (shown(program), word(program));
+    if let Some(folder) = run.directory.as_deref().filter(|folder| !is_executable(folder)) {
+        let text = format!("{key}: {who} cannot enter its directory {}", shown(folder));
+        found.push(Finding::error(text, format!("chmod a+x {}   # and x for the folders above", word(folder))));
+    }
     if !is_executable(program) {
-        let text = format!("{key}: uid {uid}, as which maildirq runs, cannot run {name}");
+        let text = format!("{key}: {who} cannot run {name}");
         found.push(Finding::error(text, format!("chmod a+rx {as_word}   # and x for its folders")));
     }
     if let Some(missing) = interpreter(program).and_then(missing) {

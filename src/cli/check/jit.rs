@@ -2,7 +2,7 @@
 
 use super::commands::find_in_path;
 use super::program::interpreter;
-use crate::target::CommandConfig;
+use crate::target::ProgramConfig;
 use std::path::{Path, PathBuf};
 
 /// What compiles as it runs, by the name of the program without its version.
@@ -12,7 +12,7 @@ const ALWAYS: &[&str] =
 const IF_ASKED: &[(&str, &[&str])] = &[("ruby", &["--yjit", "--jit", "--rjit"])];
 
 /// The program that compiles as it runs, when this command is run.
-pub fn jit_of(command: &CommandConfig) -> Option<String> {
+pub fn jit_of(command: &ProgramConfig) -> Option<String> {
     let mut candidates: Vec<PathBuf> = vec![command.program.clone()];
     if let Some(by_line) = interpreter(&command.program) {
         candidates.extend(by_line.by_env.map(PathBuf::from));
@@ -45,18 +45,10 @@ fn name_of(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::Overrides;
     use std::fs;
-    use std::time::Duration;
 
     fn jit(program: &Path, arguments: &[&str]) -> Option<String> {
-        let arguments = arguments.iter().map(|&word| word.to_owned()).collect();
-        jit_of(&CommandConfig {
-            program: program.to_owned(),
-            arguments,
-            timeout: Duration::from_secs(1),
-            answers: Overrides::default(),
-        })
+        jit_of(&ProgramConfig::new(program, arguments.iter().copied()))
     }
 
     #[test]

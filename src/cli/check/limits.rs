@@ -3,7 +3,7 @@
 use super::finding::{Finding, counted};
 use super::subject::Subject;
 use crate::maildir::WATCHES_OF_ONE;
-use crate::wire;
+use crate::wire::{self, Crowd};
 use rustix::fs::inotify::{CreateFlags, init};
 use rustix::process::{Resource, getrlimit};
 use std::fs;
@@ -18,7 +18,8 @@ const INSTANCES: usize = 2;
 pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
     let maildirs = subject.maildirs.len();
     let hands: usize = subject.config.targets.iter().map(|target| target.concurrency).sum();
-    let files = about_files(getrlimit(Resource::Nofile).maximum, maildirs, hands);
+    let crowd = Crowd::of(subject.config, maildirs);
+    let files = about_files(getrlimit(Resource::Nofile).maximum, crowd, hands);
     // Without /proc nobody knows, and the daemon says what it cannot watch.
     let allowed = fs::read_to_string(MAX_WATCHES).ok().and_then(|text| text.trim().parse().ok());
     let watches = allowed.and_then(|allowed| about_watches(allowed, maildirs, || watches_of(subject.daemon().uid)));
@@ -34,10 +35,10 @@ pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
     files.into_iter().chain(watches).chain(instances).collect()
 }
 
-fn about_files(allowed: Option<u64>, maildirs: usize, hands: usize) -> Option<Finding> {
-    let room = wire::hands_within(allowed, maildirs);
+fn about_files(allowed: Option<u64>, crowd: Crowd, hands: usize) -> Option<Finding> {
+    let room = wire::hands_within(allowed, crowd);
     let allowed = allowed.filter(|_| room < hands)?;
-    let needed = wire::files_for(hands, maildirs);
+    let needed = wire::files_for(hands, crowd);
     let text = format!(
         "at most {allowed} files may be open: enough for {} at a time, not for the {hands} of `concurrency`",
         counted(room, "message")
@@ -91,11 +92,15 @@ mod tests {
 
     #[test]
     fn few_open_files_are_told_of_with_the_number_that_is_enough() {
-        assert_eq!(about_files(None, 1000, 1000), None);
-        assert_eq!(about_files(Some(wire::files_for(8, 1)), 1, 8), None);
-        let finding = about_files(Some(wire::files_for(8, 1) - 1), 1, 8).unwrap().to_string();
-        assert!(finding.contains("enough for 7 messages at a time, not for the 8"), "{finding}");
-        assert!(finding.contains(&format!("LimitNOFILE={}", wire::files_for(8, 1))), "{finding}");
+        assert_eq!(about_files(None, Crowd { maildirs: 1000, workers: 1000 }, 1000), None);
+        for workers in [0, 100] {
+            let crowd = Crowd { maildirs: 1, workers };
+            let enough = wire::files_for(8, crowd);
+            assert_eq!(about_files(Some(enough), crowd, 8), None);
+            let finding = about_files(Some(enough - 1), crowd, 8).unwrap().to_string();
+            assert!(finding.contains("enough for 7 messages at a time, not for the 8"), "{finding}");
+            assert!(finding.contains(&format!("LimitNOFILE={enough}")), "{finding}");
+        }
     }
 
     #[test]

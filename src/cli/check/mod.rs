@@ -3,12 +3,14 @@
 //! It changes nothing. Each trap is one file with a `look`; started as root, they look with the eyes of whoever
 //! maildirq will be.
 
+mod accounts;
 mod clients;
 mod commands;
 mod config_file;
 mod disks;
 mod endpoints;
 mod finding;
+mod held;
 mod jit;
 mod limits;
 mod live;
@@ -21,6 +23,7 @@ mod routes;
 mod sandbox;
 mod subject;
 mod unit;
+mod workers;
 
 use super::config_file::ConfigArg;
 use super::{Exit, say};
@@ -49,8 +52,9 @@ use subject::Subject;
 pub struct Args {
     #[command(flatten)]
     file: ConfigArg,
-    /// Also connect to each url, TLS included; nothing is sent, no command is run
-    #[arg(long)]
+    /// Also connect to each url, TLS included, and start a process of each worker, which boots its
+    /// application and is ended when it is ready. Nothing is sent, no command is run
+    #[arg(long, verbatim_doc_comment)]
     live: bool,
     /// Count warnings as a failure
     #[arg(long)]
@@ -69,10 +73,13 @@ const TRAPS: &[fn(&Subject<'_>) -> Vec<Finding>] = &[
     config_file::look,
     maildirs::look,
     mail::look,
+    held::look,
     clients::look,
     pauses::look,
     postfix::look,
+    accounts::look,
     commands::look,
+    workers::look,
     endpoints::look,
     sandbox::look,
     limits::look,

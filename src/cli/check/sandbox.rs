@@ -7,11 +7,13 @@ use super::subject::Subject;
 use super::unit::{Unit, folders};
 use crate::config::{Config, TargetKind};
 use crate::engine::text::printable;
+use crate::target::ProgramConfig;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const UNIT: &str = "maildirq.service";
+/// The unit that runs maildirq.
+pub(super) const UNIT: &str = "maildirq.service";
 /// The file that a unit without `-c` reads.
 const USUAL_FILE: &str = "/etc/maildirq/maildirq.toml";
 /// What `ProtectHome=` is about.
@@ -24,6 +26,7 @@ pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
     };
     let maildirs: Vec<_> = subject.maildirs.iter().map(|home| real(&home.path)).collect();
     let mut found = about_maildirs(&unit, &maildirs);
+    found.extend(commands::all(subject.config).filter_map(|(key, command)| about_directory(&unit, &key, command)));
     found.extend(about_user(&unit, subject));
     found.extend(about_network(&unit, subject.config));
     if unit.is_on("MemoryDenyWriteExecute") {
@@ -48,7 +51,7 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// Whether the unit reads this configuration file.
-fn is_about(unit: &Unit, file: &Path) -> bool {
+pub(super) fn is_about(unit: &Unit, file: &Path) -> bool {
     let words = unit.words("ExecStart");
     let mut rest = words.iter().skip_while(|word| !matches!(**word, "-c" | "--config"));
     let after = rest.nth(1).copied();
@@ -81,6 +84,23 @@ fn about_maildirs(unit: &Unit, maildirs: &[PathBuf]) -> Vec<Finding> {
         Finding::error(text, edit(&help))
     };
     closed.into_iter().map(error).collect()
+}
+
+/// Of a `directory` that a program cannot enter, or not write to.
+fn about_directory(unit: &Unit, key: &str, command: &ProgramConfig) -> Option<Finding> {
+    let directory = real(command.directory.as_deref()?);
+    let Closed { by, is_visible, opened_by } = how_closed(unit, &directory)?;
+    let name = shown(&directory);
+    if !is_visible {
+        let text = format!("{key}: {by} in {UNIT} hides its directory {name}");
+        return Some(Finding::error(text, edit(opened_by.unwrap_or("ReadWritePaths="))));
+    }
+    // Whoever has opened one folder of an application has thought of those that it writes to.
+    if writable(unit).any(|path| path.starts_with(&directory)) {
+        return None;
+    }
+    let text = format!("{key}: {by} in {UNIT} makes its directory {name} read-only");
+    Some(Finding::warning(text, edit(&format!("ReadWritePaths={name}, or those folders in it that it writes to"))))
 }
 
 /// The folder that all these are in; one alone is that itself.
@@ -119,6 +139,11 @@ fn how_closed(unit: &Unit, maildir: &Path) -> Option<Closed> {
 
 /// Whether the unit lets maildirq write there all the same.
 fn is_writable(unit: &Unit, maildir: &Path) -> bool {
+    writable(unit).any(|path| maildir.starts_with(path))
+}
+
+/// The folders that it may write to.
+fn writable(unit: &Unit) -> impl Iterator<Item = PathBuf> {
     let paths = unit.words("ReadWritePaths").into_iter().map(|path| PathBuf::from(path.trim_start_matches(['-', '+'])));
     let state = [
         ("StateDirectory", "/var/lib"),
@@ -130,7 +155,7 @@ fn is_writable(unit: &Unit, maildir: &Path) -> bool {
         let names = unit.words(key).into_iter().map(|word| word.split(':').next().unwrap_or(word));
         names.map(move |name| Path::new(base).join(name)).collect::<Vec<_>>()
     });
-    paths.chain(own).any(|path| maildir.starts_with(real(&path)))
+    paths.chain(own).map(|path| real(&path)).collect::<Vec<_>>().into_iter()
 }
 
 fn is_bound(unit: &Unit, maildir: &Path) -> bool {
@@ -234,6 +259,40 @@ mod tests {
                 _ => panic!("{settings:?} {maildir}: {told:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_directory_that_a_program_cannot_use_is_told_of() {
+        for (settings, directory, expected) in [
+            ("", "/srv/app", None),
+            ("ProtectSystem=strict", "/srv/app", Some("warning: [target.app] worker: ProtectSystem=strict")),
+            ("ProtectSystem=strict\nReadWritePaths=/srv", "/srv/app", None),
+            ("ProtectSystem=strict\nReadWritePaths=/srv/app/log -/srv/app/tmp", "/srv/app", None),
+            (
+                "ProtectSystem=strict\nReadWritePaths=/srv/apple",
+                "/srv/app",
+                Some("makes its directory /srv/app read-only"),
+            ),
+            ("ProtectSystem=strict\nStateDirectory=app", "/var/lib/app", None),
+            ("ProtectSystem=full", "/srv/app", None),
+            (
+                "ProtectHome=yes\nReadWritePaths=/home/app/log",
+                "/home/app",
+                Some("error: [target.app] worker: ProtectHome=yes"),
+            ),
+            ("ProtectHome=read-only", "/home/app", Some("ReadWritePaths=/home/app, or those")),
+            ("PrivateTmp=yes", "/tmp/app", Some("[Service] PrivateTmp=no")),
+        ] {
+            let command =
+                ProgramConfig { directory: Some(directory.into()), ..ProgramConfig::new("/bin/true", [""; 0]) };
+            let told = about_directory(&unit(settings), "[target.app] worker", &command).map(|told| told.to_string());
+            match (&told, expected) {
+                (None, None) => {}
+                (Some(told), Some(expected)) if told.contains(expected) => {}
+                _ => panic!("{settings:?} {directory}: {told:?}"),
+            }
+        }
+        assert_eq!(about_directory(&unit("ProtectSystem=strict"), "", &ProgramConfig::new("/bin/true", [""; 0])), None);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use crate::config::{Config, Maildirs};
 use crate::maildir::{OpenError, Place, become_owner};
-use rustix::process::{getegid, geteuid};
+use rustix::process::{Gid, Uid, getegid, geteuid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -81,10 +82,38 @@ impl<'a> Subject<'a> {
     /// This process cannot become who the daemon will be.
     pub fn as_daemon<T: Send>(&self, look: impl FnOnce() -> T + Send) -> Result<T, OpenError> {
         match self.maildirs.first() {
-            Some(home) => home.as_daemon(look),
+            Some(home) => as_owner(&home.path, &self.config.accounts(), look),
             None => Ok(look()),
         }
     }
+}
+
+/// Looks at something with the eyes of this user, where this process is root, else with its own.
+///
+/// # Errors
+/// This process cannot become that user.
+pub fn as_user<T: Send>(user: User, look: impl FnOnce() -> T + Send) -> rustix::io::Result<T> {
+    if !geteuid().is_root() {
+        return Ok(look());
+    }
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    on_a_thread(move || {
+        set_thread_groups(&[gid])?;
+        set_thread_res_gid(gid, gid, gid)?;
+        set_thread_res_uid(uid, uid, uid)?;
+        Ok(look())
+    })
+}
+
+/// As whoever owns this Maildir. Programs can be started as these others.
+fn as_owner<T: Send>(maildir: &Path, others: &[(u32, u32)], look: impl FnOnce() -> T + Send) -> Result<T, OpenError> {
+    let places = [Place { path: maildir.to_owned(), was_found: false }];
+    on_a_thread(|| become_owner(&places, others).map(|()| look()))
+}
+
+/// Linux keeps credentials per thread: what this one gives up, the others still have.
+fn on_a_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(act).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Home {
@@ -98,8 +127,6 @@ impl Home {
     /// # Errors
     /// This process cannot become who that is.
     pub fn as_daemon<T: Send>(&self, look: impl FnOnce() -> T + Send) -> Result<T, OpenError> {
-        // Linux keeps credentials per thread: what this one gives up, the others still have.
-        let look = || become_owner(&[Place { path: self.path.clone(), was_found: false }]).map(|()| look());
-        thread::scope(|scope| scope.spawn(look).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        as_owner(&self.path, &[], look)
     }
 }

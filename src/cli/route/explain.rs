@@ -4,6 +4,7 @@ use super::subject::Subject;
 use crate::config::{Config, TargetKind};
 use crate::engine::text::printable;
 use crate::engine::{Finding, Route, Sight, Way};
+use crate::target::ProgramConfig;
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 use std::io;
@@ -77,12 +78,15 @@ fn destination(route: &Route, config: &Config) -> Option<String> {
     let target = config.targets.iter().find(|target| *target.name == **name)?;
     Some(match &target.kind {
         TargetKind::Url(url) => url.url.to_string(),
-        TargetKind::Command(command) => {
-            let program = command.program.as_os_str().as_encoded_bytes();
-            let words = std::iter::once(printable(program)).chain(command.arguments.iter().map(|word| quoted(word)));
-            format!("command {}", words.collect::<Vec<_>>().join(" "))
-        }
+        TargetKind::Command(command) => format!("command {}", words(&command.run)),
+        TargetKind::Worker(worker) => format!("worker {}", words(&worker.run)),
     })
+}
+
+fn words(run: &ProgramConfig) -> String {
+    let program = printable(run.program.as_os_str().as_encoded_bytes());
+    let words = std::iter::once(program).chain(run.arguments.iter().map(|word| quoted(word)));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &str) -> String {

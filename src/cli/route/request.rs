@@ -5,6 +5,7 @@ use super::Args;
 use super::subject::{self, Subject};
 use crate::config::{Address, Config, Target, TargetKind};
 use crate::engine::{Message, Way};
+use crate::target::job;
 use crate::target::{Preview, Shown, UrlConfig, UrlTarget};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write, stdout};
@@ -25,11 +26,14 @@ pub fn run(args: &Args) -> Result<Exit, Exit> {
     let subject = subjects.pop().ok_or(Exit::NoInput)?;
     let (message, target) = routed(subject, &config)?;
     match &target.kind {
-        TargetKind::Command(_) if args.curl => {
-            complain(format_args!("the target {} is a command: its standard input is --payload", target.name));
+        TargetKind::Command(_) | TargetKind::Worker(_) if args.curl => {
+            complain(format_args!("the target {} is a program, and gets no request\n  = try: --payload", target.name));
             Err(Exit::Usage)
         }
         TargetKind::Command(_) => write(|out| out.write_all(&message.body.bytes()?)),
+        TargetKind::Worker(worker) => {
+            write(|mut out| job(worker, &message).map_err(std::io::Error::other)?.write_to(&mut out))
+        }
         TargetKind::Url(url) if args.curl => {
             if url.format.is_fresh() && !url.sign.is_empty() {
                 complain(

@@ -79,11 +79,15 @@ pub fn settings(name: &str, address: Option<&Address>, config: &Config) -> Resul
         TargetKind::Url(url) => {
             Ok(UrlConfig { url: address.cloned().unwrap_or_else(|| url.url.clone()), ..url.clone() })
         }
-        TargetKind::Command(_) => {
-            complain(format_args!(
-                "the target {name} is a command\n  = try: run it with the message on its standard input"
-            ));
-            Err(Exit::Usage)
-        }
+        TargetKind::Worker(_) => Err(refuse(name, "worker", "maildirq check --live boots it")),
+        TargetKind::Command(_) => Err(refuse(name, "command", "run it with the message on its standard input")),
     }
+}
+
+/// A program gets its mail from a daemon, which holds the message as long as it works on it.
+fn refuse(name: &str, what: &str, other: &str) -> Exit {
+    complain(format_args!(
+        "the target {name} is a {what}, and --target sends one request to a url\n  = try: maildirq send --to ADDR, by way of the queue; or {other}"
+    ));
+    Exit::Usage
 }

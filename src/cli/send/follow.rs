@@ -97,7 +97,9 @@ impl Journey<'_> {
         let target = self.config.targets.iter().find(|target| target.name == self.way());
         match target.map(|target| &target.kind) {
             Some(TargetKind::Url(url)) => url.url.to_string(),
-            Some(TargetKind::Command(command)) => command.program.display().to_string(),
+            // Its first word is an interpreter as often as not, which says nothing.
+            Some(TargetKind::Command(_)) => format!("the command of {}", self.way()),
+            Some(TargetKind::Worker(_)) => format!("the worker of {}", self.way()),
             None => "nobody: it was removed".into(),
         }
     }

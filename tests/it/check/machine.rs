@@ -131,3 +131,36 @@ fn a_unit_that_shuts_maildirq_out_is_told_of() {
         ["[target.crm]: PrivateNetwork=yes", "User=daemon in maildirq.service is uid 1, and", "1 error, 2 warnings"];
     tells(checking(), Exit::Config, &words);
 }
+
+/// A command gets the message opened; a worker opens it itself.
+#[test]
+fn a_worker_that_its_user_keeps_from_the_mail_is_told_of() {
+    if !is_root() {
+        return eprintln!("skipped: only root can give a Maildir away");
+    }
+    let maildir = Maildir::in_memory();
+    maildir.give_to(NOBODY);
+    let name = maildir.deliver("Subject: x\n\n.\n");
+    let message = maildir.message(&name);
+    std::os::unix::fs::chown(&message, Some(NOBODY), Some(NOBODY)).unwrap();
+    fs::set_permissions(&message, Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(maildir.home(), Permissions::from_mode(0o755)).unwrap();
+    let modes = |maildir_mode: u32, new: u32| {
+        fs::set_permissions(maildir.path(), Permissions::from_mode(maildir_mode)).unwrap();
+        fs::set_permissions(maildir.path().join("new"), Permissions::from_mode(new)).unwrap();
+    };
+    let toml = serving(&maildir, "[target.app]\nworker = ['/bin/cat']\nuser = 'daemon'\ndirectory = '/'\n");
+    let closed =
+        |path: &Path| format!("cannot read the mail that it is given by its path: {} is closed", path.display());
+
+    for (maildir_mode, new, path) in
+        [(0o700, 0o755, "new"), (0o755, 0o700, "new"), (0o755, 0o755, &*format!("new/{}", name.display()))]
+    {
+        modes(maildir_mode, new);
+        let words = ["[target.app]: user daemon", &closed(&maildir.path().join(path)), "chmod -R g+rX"];
+        tells(check(&toml), Exit::Config, &words);
+    }
+    fs::set_permissions(&message, Permissions::from_mode(0o644)).unwrap();
+    let said = tells(check(&toml), Exit::Ok, &[]);
+    assert!(!said.contains("closed to it"), "{said}");
+}

@@ -29,6 +29,7 @@ pub mod server;
 pub mod tls;
 pub mod verdict;
 pub mod wait;
+pub mod worker;
 
 pub use app::App;
 pub use delivery::{Delivery, read_log};

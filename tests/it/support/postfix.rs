@@ -38,6 +38,11 @@ impl Postfix {
     /// Starts a Postfix that takes mail for the `mailboxes`, pairs of an address and the name of
     /// its Maildir in `maildir_base`, and for nobody else. It makes the Maildirs, too.
     pub fn start(maildir_base: &Path, mailboxes: &[(&str, &str)]) -> Self {
+        Self::start_with(maildir_base, mailboxes, "", "")
+    }
+
+    /// As [`Postfix::start`], with more lines for `main.cf` and `master.cf`.
+    pub fn start_with(maildir_base: &Path, mailboxes: &[(&str, &str)], more_main: &str, more_master: &str) -> Self {
         if let Err(reason) = Self::available() {
             panic!("cannot run Postfix: {reason}");
         }
@@ -52,11 +57,11 @@ impl Postfix {
             .tempdir_in(env::temp_dir().canonicalize().unwrap())
             .unwrap();
         let address = reserve_port();
-        let main_cf = main_cf(dir.path(), &maildir_base, mailboxes);
+        let main_cf = main_cf(dir.path(), &maildir_base, mailboxes) + more_main;
         fs::create_dir(dir.path().join("config")).unwrap();
         fs::create_dir(dir.path().join("queue")).unwrap();
         fs::write(dir.path().join("config/main.cf"), &main_cf).unwrap();
-        fs::write(dir.path().join("config/master.cf"), master_cf(address)).unwrap();
+        fs::write(dir.path().join("config/master.cf"), master_cf(address) + more_master).unwrap();
 
         let postfix = Self { dir, address };
         let started = postfix.control("start");

@@ -1,0 +1,53 @@
+//! What a command says: its last lines on standard error are kept, all else is thrown away.
+
+use super::last_lines::LastLines;
+use std::future::pending;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{ChildStderr, ChildStdout};
+
+/// How much is read at a time, in bytes.
+const PIECE: usize = 16 * 1024;
+
+/// Both ends that a command writes to.
+pub(super) struct Output {
+    pub(super) stderr: Option<ChildStderr>,
+    /// Only where somebody counts what is written there.
+    pub(super) stdout: Option<ChildStdout>,
+}
+
+impl Output {
+    /// Reads until nobody holds the other ends any more, and never keeps a writer waiting. Returns whether it
+    /// was more than `limit`, in bytes and on both together; then no more is read, and a writer waits.
+    pub(super) async fn read(&mut self, said: &mut LastLines, limit: Option<u64>) -> bool {
+        let limit = limit.unwrap_or(u64::MAX);
+        let (mut count, mut stderr_piece, mut stdout_piece) = (0_u64, vec![0; PIECE], Vec::new());
+        if self.stdout.is_some() {
+            stdout_piece.resize(PIECE, 0);
+        }
+        while self.stderr.is_some() || self.stdout.is_some() {
+            let read = tokio::select! {
+                read = next(&mut self.stderr, &mut stderr_piece) => {
+                    said.add(&stderr_piece[..read]);
+                    read
+                }
+                read = next(&mut self.stdout, &mut stdout_piece) => read,
+            };
+            count = count.saturating_add(read as u64);
+            if count > limit {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// How many bytes were read. At the end of it, or where it cannot be read, it is closed.
+async fn next(pipe: &mut Option<impl AsyncRead + Unpin>, piece: &mut [u8]) -> usize {
+    let Some(open) = pipe else { return pending().await };
+    // What is left unsaid does not change what the exit code says.
+    let read = open.read(piece).await.unwrap_or(0);
+    if read == 0 {
+        *pipe = None;
+    }
+    read
+}
