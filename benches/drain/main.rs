@@ -7,6 +7,7 @@
 //! in which mail was lost, cut short or doubled ends the benchmark with exit code 1.
 
 mod corpus;
+mod handler;
 mod limit;
 mod receiver;
 
@@ -19,6 +20,7 @@ use std::{env, iter, thread, time::Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use corpus::Corpus;
+use handler::Handlers;
 use receiver::Receiver;
 use tempfile::TempDir;
 use wait4::Wait4;
@@ -51,13 +53,16 @@ const CEILING: &str = "ceiling";
 const MAILDIRQ: &str = "maildirq drain";
 const JSON: &str = "the same, as json";
 const CURL: &str = "curl per message";
+const PYTHON: &str = "python3 per mail";
+const WORKER: &str = "python3 worker";
+const NOBODY: &str = "no target";
 
 /// Who drains, and how many messages.
 type Job = (&'static str, usize);
 
 struct Run {
     rate: f64,   // messages per second, from the start of the process to its end
-    cpu: f64,    // its user and system time per message, in microseconds
+    cpu: f64,    // its user and system time per message, in microseconds; not that of workers
     memory: f64, // its peak resident memory in MiB; below about 4, the benchmark's own
 }
 
@@ -81,7 +86,8 @@ fn bench(options: &Options) -> Result<()> {
     };
     println!("{}, {} connections\n", machine(dir.path())?, options.concurrency);
     let connections = options.concurrency.to_string();
-    let mut bench = Bench { dir, connections, corpus: Corpus::new(), receiver: Receiver::start()? };
+    let handlers = Handlers::new(dir.path())?;
+    let mut bench = Bench { dir, connections, corpus: Corpus::new(), receiver: Receiver::start()?, handlers };
     for peer in [CEILING, MAILDIRQ, JSON] {
         bench.run((peer, 200)).context("warming up")?;
     }
@@ -89,6 +95,9 @@ fn bench(options: &Options) -> Result<()> {
     println!("{:16}  messages  messages/s  CPU us/message  peak MiB", "");
     bench.compare([(CEILING, n), (MAILDIRQ, n)], rounds)?;
     bench.compare([(MAILDIRQ, n), (JSON, n)], rounds)?;
+    if bench.handlers.is_some() {
+        bench.compare_handlers(n, rounds)?;
+    }
     if Command::new("curl").arg("--version").output().is_ok() {
         let job = (CURL, n.div_ceil(40));
         row(job, &[bench.run(job)?]);
@@ -119,6 +128,7 @@ struct Bench {
     connections: String,
     corpus: Corpus,
     receiver: Receiver,
+    handlers: Option<Handlers>,
 }
 
 impl Bench {
@@ -137,6 +147,23 @@ impl Bench {
         Ok(())
     }
 
+    /// An interpreter for each message against one that stays; and what handing a message to the one that stays costs
+    /// us, beside what each message costs in any case.
+    fn compare_handlers(&mut self, messages: usize, rounds: usize) -> Result<()> {
+        self.compare([(PYTHON, messages.div_ceil(40)), (WORKER, messages)], rounds)?;
+        let mut runs = [Vec::new(), Vec::new()];
+        for _ in 0..rounds {
+            runs[0].push(self.run((NOBODY, messages))?);
+            runs[1].push(self.run((WORKER, messages))?);
+        }
+        row((NOBODY, messages), &runs[0]);
+        row((WORKER, messages), &runs[1]);
+        let added = iter::zip(&runs[0], &runs[1]).map(|(nobody, worker)| worker.cpu - nobody.cpu);
+        let [lowest, median, highest] = spread(added);
+        println!("{:16}  the workers add {median:.1} us of our own CPU a message ({lowest:.1} to {highest:.1})", "");
+        Ok(())
+    }
+
     /// Fails if a message was lost, cut short or sent twice: such a run has no speed.
     fn run(&mut self, (peer, messages): Job) -> Result<Run> {
         let (maildir, log) = (self.dir.path().join("Maildir"), self.dir.path().join("stderr"));
@@ -152,8 +179,13 @@ impl Bench {
         let log = fs::read_to_string(log)?;
         let last = log.lines().last().unwrap_or_default();
         let left = fs::read_dir(maildir.join("new"))?.count();
-        let arrived = self.receiver.expect(0)?;
         let due = format!("{messages} {messages} {bytes}");
+        let noted = self.handlers.as_ref().map(|handlers| handlers.noted(messages)).transpose()?.unwrap_or_default();
+        let arrived = match peer {
+            PYTHON | WORKER => noted.arrived,
+            NOBODY => due.clone(),
+            _ => self.receiver.expect(0)?,
+        };
         // How long an object is, is for the tests to know.
         let is_complete = arrived == due || (peer == JSON && arrived.starts_with(&format!("{messages} {messages} ")));
         ensure!(
@@ -164,7 +196,7 @@ impl Bench {
         fs::remove_dir_all(maildir)?;
         Ok(Run {
             rate: messages as f64 / seconds,
-            cpu: (end.rusage.utime + end.rusage.stime).as_secs_f64() * 1e6 / messages as f64,
+            cpu: ((end.rusage.utime + end.rusage.stime).as_secs_f64() * 1e6 - noted.cpu) / messages as f64,
             memory: end.rusage.maxrss as f64 / f64::from(1 << 20),
         })
     }
@@ -176,14 +208,25 @@ impl Bench {
         if peer == MAILDIRQ {
             command.arg(maildirq()).arg("drain").arg("--maildir").arg(maildir);
             command.args(["--post", &format!("http://{address}/"), "--concurrency"]);
-        } else if peer == JSON {
-            command.arg(maildirq()).arg("drain").arg("--config").arg(self.json_config(maildir)?);
+        } else if let Some(config) = self.config(peer, maildir)? {
+            command.arg(maildirq()).arg("drain").arg("--config").arg(config);
             return Ok(command);
         } else {
             command.arg(env::current_exe()?).arg(peer).arg(maildir.join("new")).arg(address);
         }
         command.arg(&self.connections);
         Ok(command)
+    }
+
+    fn config(&self, peer: &str, maildir: &Path) -> Result<Option<PathBuf>> {
+        let handlers = || self.handlers.as_ref().context("there is no Python");
+        Ok(Some(match peer {
+            JSON => self.json_config(maildir)?,
+            PYTHON => handlers()?.config(maildir, "command", &self.connections)?,
+            WORKER => handlers()?.config(maildir, "worker", &self.connections)?,
+            NOBODY => handlers()?.nobody(maildir)?,
+            _ => return Ok(None),
+        }))
     }
 
     fn json_config(&self, maildir: &Path) -> Result<PathBuf> {
