@@ -191,11 +191,18 @@ impl Lease {
     /// The standard library tells of a failed start through a pipe, and that must not have the number. So it is
     /// taken for good as soon as it is free.
     fn new(file: OwnedFd) -> io::Result<Self> {
-        let placeholder = fcntl_dupfd_cloexec(File::open("/dev/null")?, LEASE)?;
-        if placeholder.as_raw_fd() == LEASE {
-            let _kept_open = placeholder.into_raw_fd();
-        }
-        Ok(Lease { file, there: identity(number_three())? })
+        let there = loop {
+            let placeholder = fcntl_dupfd_cloexec(File::open("/dev/null")?, LEASE)?;
+            if placeholder.as_raw_fd() == LEASE {
+                let _kept_open = placeholder.into_raw_fd();
+            }
+            match identity(number_three()) {
+                // Another thread had it, and has closed it since.
+                Err(Errno::BADF) => {}
+                there => break there?,
+            }
+        };
+        Ok(Lease { file, there })
     }
 
     /// In the child.
@@ -204,8 +211,14 @@ impl Lease {
             return fcntl_setfd(&self.file, FdFlags::empty());
         }
         // Since we have looked another thread may have closed what was there, and the pipe have come instead.
-        if identity(number_three())? != self.there && is_pipe_or_socket(number_three())? {
-            return Err(Errno::BUSY);
+        match identity(number_three()) {
+            // Nothing is there, so the pipe is not.
+            Err(Errno::BADF) => {}
+            there => {
+                if there? != self.there && is_pipe_or_socket(number_three())? {
+                    return Err(Errno::BUSY);
+                }
+            }
         }
         // SAFETY: nothing in the child uses what has this number, and it is not closed here.
         let mut three = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(LEASE) });
