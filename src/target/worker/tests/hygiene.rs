@@ -13,11 +13,7 @@ fn an_attempt_that_is_dropped_is_over() {
     );
     let target = bench.target.as_ref().unwrap();
     bench.runtime.block_on(async {
-        let begun = async {
-            while !bench.path("begun").exists() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
+        let begun = until("it has begun", || bench.path("begun").exists());
         let message = message();
         tokio::select! {
             outcome = target.attempt(&message) => panic!("{outcome:?}"),

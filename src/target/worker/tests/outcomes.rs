@@ -41,9 +41,7 @@ fn several_processes_work_at_once() {
     let messages = [message(), message(), message()];
     let all = futures_util::future::join_all(messages.iter().map(|message| target.attempt(message)));
     let all_begun = async {
-        while bench.told("begun").len() < 3 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until("all have begun", || bench.told("begun").len() == 3).await;
         bench.make("go");
     };
     let (outcomes, ()) = bench.runtime.block_on(async { tokio::join!(all, all_begun) });

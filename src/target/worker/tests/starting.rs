@@ -123,9 +123,7 @@ fn an_attempt_does_not_wait_for_ever() {
     let outcome = bench.runtime.block_on(async {
         let mut first = target.attempt(&messages[0]);
         let second = async {
-            while bench.told("begun").is_empty() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            until("it has begun", || !bench.told("begun").is_empty()).await;
             target.attempt(&messages[1]).await
         };
         tokio::select! {
