@@ -1,35 +1,45 @@
 //! SIGKILL at any moment loses nothing, and blames no mail that is innocent.
 
-use std::fs;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
+use std::{env, fs, thread};
 
 use tempfile::TempDir;
 
 use crate::support::{
-    Allowed, Answer, App, Exit, Gate, Ledger, Maildir, Maildirq, SOON, holds_for, read_log, wait_until,
+    Allowed, Answer, App, Exit, Gate, Ledger, Maildir, Maildirq, Pace, SOON, holds_for, read_log, wait_until,
 };
 
 const KILLED: Exit = Exit::Signal(9);
 
+/// T01. `MAILDIRQ_KILLS` and `MAILDIRQ_MAILS` are the least there shall be of both.
 #[test]
 fn a_storm_of_kills_loses_no_mail() {
-    const KILLS: usize = 40;
     const WATCHES: usize = 4;
     const CONCURRENCY: usize = 8;
-    const MAILS: usize = 1200;
+    const MILLISECONDS: RangeInclusive<u64> = 5..=50;
+    let (least_kills, least_mails) =
+        (from_environment("MAILDIRQ_KILLS", 100), from_environment("MAILDIRQ_MAILS", 1000));
 
     let (maildir, home) = (Maildir::in_memory(), TempDir::new().unwrap());
     let log = home.path().join("app.log");
-    let app = App::plan(|_| Answer::ok()).forgetting().logging_to(&log).start();
-    let mut ledger = Ledger::producing(&maildir, MAILS as u64, 41);
+    let app = Arc::new(App::plan(|_| Answer::ok()).forgetting().logging_to(&log).start());
+    let kills = Arc::new(AtomicUsize::new(0));
+    let mut ledger = Ledger::producing_at(&maildir, 41, {
+        let (app, kills) = (Arc::clone(&app), Arc::clone(&kills));
+        move |produced| pace(usize::try_from(produced).unwrap(), app.count(), least_mails, &kills, least_kills)
+    });
     let mut dice = fastrand::Rng::with_seed(41);
     let start = || Maildirq::watch(maildir.path(), &app.url()).concurrency(CONCURRENCY).start();
     let mut watches = [(); WATCHES].map(|()| start());
-    for _ in 0..KILLS {
-        let progress = app.count() + dice.usize(0..40);
-        wait_until("some progress", SOON, || app.count() >= progress || app.accepted().len() == MAILS);
+    while !ledger.is_finished() {
+        // Not for anything to happen: the kills come whenever they come.
+        thread::sleep(Duration::from_millis(dice.u64(MILLISECONDS)));
         let victim = dice.usize(0..WATCHES);
         watches[victim].kill9();
+        kills.fetch_add(1, Ordering::Relaxed);
         watches[victim] = start();
     }
     for watch in watches {
@@ -39,9 +49,27 @@ fn a_storm_of_kills_loses_no_mail() {
 
     let last = Maildirq::drain(maildir.path(), &app.url()).arg("--wait-retries").run();
     assert_eq!(last.exit(), Exit::Ok);
-    let verdict = ledger.check(&read_log(log), Allowed::crashes(KILLS + WATCHES, CONCURRENCY));
-    assert_eq!((verdict.accepted, verdict.dead), (MAILS, 0), "{verdict}");
+    let kills = kills.load(Ordering::Relaxed) + WATCHES;
+    let verdict = ledger.check(&read_log(log), Allowed::crashes(kills, CONCURRENCY));
+    println!("{kills} kills: {verdict}");
+    assert_eq!((verdict.accepted, verdict.dead), (verdict.produced, 0), "{verdict}");
     assert_eq!(hands(&maildir), 0, "it recovers of itself");
+}
+
+fn from_environment(name: &str, usual: usize) -> usize {
+    env::var(name).map_or(usual, |number| number.parse().expect("a number"))
+}
+
+/// There is always mail to be killed over, and never so much that the end takes long.
+fn pace(produced: usize, taken: usize, least_mails: usize, kills: &AtomicUsize, least_kills: usize) -> Pace {
+    const BACKLOG: usize = 300;
+    if produced >= least_mails && kills.load(Ordering::Relaxed) >= least_kills {
+        Pace::Stop
+    } else if produced >= taken + BACKLOG {
+        Pace::Wait
+    } else {
+        Pace::Deliver
+    }
 }
 
 /// How many processes have hands here, or have left them behind. A hidden file is one that was still being made.

@@ -14,14 +14,24 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::books::Books;
 use super::delivery::Delivery;
 use super::digest::sha256;
 use super::maildir::Maildir;
 use super::verdict::{Allowed, Verdict};
+use super::wait::comes_true;
 
 const FIELD: &str = "X-Ledger: ";
+
+/// What a producer does next.
+pub enum Pace {
+    Deliver,
+    /// Asks again a little later.
+    Wait,
+    Stop,
+}
 
 /// The mails that were produced for one Maildir.
 pub struct Ledger {
@@ -46,17 +56,33 @@ impl Ledger {
 
     /// Delivers this many mails from a thread, while the test goes on.
     pub fn producing(maildir: &Maildir, count: u64, seed: u64) -> Ledger {
+        Ledger::producing_at(maildir, seed, up_to(count))
+    }
+
+    /// The same, with a pace that is asked before each mail, given how many there are so far.
+    pub fn producing_at(maildir: &Maildir, seed: u64, pace: impl FnMut(u64) -> Pace + Send + 'static) -> Ledger {
         let (maildir, shared) = (maildir.clone(), Arc::new(Shared::default()));
         let producer = thread::spawn({
             let (maildir, shared) = (maildir.clone(), shared.clone());
-            move || shared.deliver_all(&maildir, count, seed)
+            move || shared.deliver_all(&maildir, seed, pace)
         });
         Ledger { maildir, shared, producer: Some(producer) }
+    }
+
+    /// Delivers this many mails more, now; their numbers go on.
+    pub fn produce_more(&mut self, count: u64, seed: u64) {
+        self.finish();
+        self.shared.deliver_all(&self.maildir, seed, up_to(self.shared.count() + count));
     }
 
     /// How many are delivered so far.
     pub fn produced(&self) -> usize {
         self.shared.digests.lock().unwrap().len()
+    }
+
+    /// Whether all are delivered.
+    pub fn is_finished(&self) -> bool {
+        self.producer.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Waits until all are delivered.
@@ -92,17 +118,30 @@ impl Drop for Ledger {
     }
 }
 
+fn up_to(count: u64) -> impl FnMut(u64) -> Pace {
+    move |produced| if produced < count { Pace::Deliver } else { Pace::Stop }
+}
+
 impl Shared {
-    fn deliver_all(&self, maildir: &Maildir, count: u64, seed: u64) {
+    fn deliver_all(&self, maildir: &Maildir, seed: u64, mut pace: impl FnMut(u64) -> Pace) {
         let mut dice = Dice(seed);
-        for number in 0..count {
-            if self.stopping.load(Ordering::Relaxed) {
-                return;
+        let is_stopping = || self.stopping.load(Ordering::Relaxed);
+        while !is_stopping() {
+            let number = self.count();
+            match pace(number) {
+                Pace::Stop => return,
+                Pace::Wait => _ = comes_true(Duration::from_millis(5), is_stopping),
+                Pace::Deliver => {
+                    let mail = mail(number, &mut dice);
+                    maildir.deliver(&mail);
+                    self.digests.lock().unwrap().insert(number, sha256(&mail));
+                }
             }
-            let mail = mail(number, &mut dice);
-            maildir.deliver(&mail);
-            self.digests.lock().unwrap().insert(number, sha256(&mail));
         }
+    }
+
+    fn count(&self) -> u64 {
+        self.digests.lock().unwrap().len() as u64
     }
 }
 

@@ -37,7 +37,7 @@ pub use disk::Disk;
 pub use fate::Fate;
 pub use http::{Answer, Request};
 pub use launch::Launch;
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Pace};
 pub use maildir::Maildir;
 pub use mda::Mda;
 pub use process::{Exit, Maildirq};
