@@ -17,7 +17,7 @@ use std::io;
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 use tokio::runtime;
@@ -215,15 +215,22 @@ impl Service {
     /// Runs the engine's hands on threads of their own until the end, and oversees them here.
     ///
     /// # Errors
-    /// The system has no threads to give.
+    /// The system has no threads or files to give.
     pub async fn run(&self) -> anyhow::Result<()> {
         let lanes = self.lanes;
-        let (working, mut all_ended) = mpsc::channel::<()>(1);
+        let (working, mut all_ended) = mpsc::channel::<std::io::Error>(lanes);
+        let all_ready = Arc::new(Barrier::new(lanes));
         let mut threads = Vec::new();
         for lane in 0..lanes {
-            let (engine, working) = (Arc::clone(&self.engine), working.clone());
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            let (engine, working, all_ready) = (Arc::clone(&self.engine), working.clone(), Arc::clone(&all_ready));
             let work = move || {
+                // Here and not there: what a thread that is not to be had leaves behind, nobody may drop there.
+                let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(working.try_send(error)),
+                };
+                // All of them or none: the end of the process would cut short what some have begun.
+                all_ready.wait();
                 let worked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.work(lane, lanes))));
                 if worked.is_err() {
                     // What this lane held nobody else would take up. A crash is safe, half a process is not.
@@ -238,7 +245,7 @@ impl Service {
         }
         drop(working);
         tokio::select! {
-            _ = all_ended.recv() => {}
+            failed = all_ended.recv() => failed.map_or(Ok(()), Err)?,
             () = self.engine.oversee() => {}
             () = self.look_for_maildirs() => {}
         }

@@ -19,7 +19,7 @@ use tracing::{Level, info};
 /// that is down, no other process. Safe beside a running watch.
 ///
 /// Exit code: 0 nothing is left · 75 something waits · 1 something went dead in this
-/// run · 78 configuration · 130, 143 interrupted.
+/// run · 74 disk or permissions · 78 configuration · 130, 143 interrupted.
 ///
 /// Example: maildirq drain -c /etc/maildirq/maildirq.toml --wait-retries
 #[derive(Clone, Debug, clap::Args)]

@@ -31,10 +31,10 @@ pub(super) fn read(root: &OwnedFd, path: &Path) -> Result<Option<QueueId>, OpenE
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(OpenError::io(path, ID_FILE)(error)),
     };
-    let mut text = String::new();
-    file.take(200).read_to_string(&mut text).map_err(|_| damaged())?;
-    let hex = text.strip_prefix(FORMAT).ok_or_else(damaged)?.trim_end();
-    let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes()).map_err(|_| damaged())?;
+    let mut text = Vec::new();
+    file.take(200).read_to_end(&mut text).map_err(OpenError::io(path, ID_FILE))?;
+    let hex = text.strip_prefix(FORMAT.as_bytes()).ok_or_else(damaged)?.trim_ascii_end();
+    let bytes = data_encoding::HEXLOWER.decode(hex).map_err(|_| damaged())?;
     bytes.try_into().map(Some).map_err(|_| damaged())
 }
 

@@ -143,7 +143,7 @@ impl MaildirLease {
         let line = Line { ctime: Some(locked.ctime), charged: true, ..self.line(locked, Event::Dead, note) };
         let told = story::append(self.layout().root(), locked.id, line, at).and_then(|story| {
             crash::point("after the death is told")?;
-            story.sync_data()
+            story.sync()
         });
         if let Err(error) = told {
             if crash::is_dead() {

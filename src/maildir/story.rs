@@ -179,24 +179,42 @@ pub(super) fn due_by_mtime(root: impl AsFd, id: Id) -> Option<SystemTime> {
     Some(system_time(found.st_mtime, found.st_mtime_nsec))
 }
 
+/// A story that was appended to.
+#[derive(Debug)]
+pub(super) struct Appended {
+    story: File,
+    unwritten: Option<io::Error>,
+}
+
+impl Appended {
+    /// Sees to it that the line is on the disk for sure.
+    ///
+    /// # Errors
+    /// It is not: there was no room for it, or it could not be written back.
+    pub(super) fn sync(self) -> io::Result<()> {
+        self.unwritten.map_or(Ok(()), Err)?;
+        self.story.sync_data()
+    }
+}
+
 /// Appends a line and sets when the message is due. A disk without room for the line still takes
-/// the time. Returns the open story, for whoever wants it on the disk for sure.
+/// the time.
 ///
 /// # Errors
 /// Not even the time could be set.
-pub(super) fn append(root: impl AsFd, id: Id, mut line: Line, due: SystemTime) -> io::Result<File> {
+pub(super) fn append(root: impl AsFd, id: Id, mut line: Line, due: SystemTime) -> io::Result<Appended> {
     line.reason.truncate(line.reason.floor_char_boundary(REASON_LIMIT));
-    let mut file = File::from(open_for_append(root, id)?);
+    let mut story = File::from(open_for_append(root, id)?);
     let mut text = serde_json::to_vec(&line)?;
     text.push(b'\n');
-    if ends_inside_a_line(&file) {
+    if ends_inside_a_line(&story) {
         text.insert(0, b'\n');
     }
-    let written = file.write_all(&text);
-    futimens(&file, &Timestamps { last_access: timespec(due), last_modification: timespec(due) })?;
+    let written = story.write_all(&text);
+    futimens(&story, &Timestamps { last_access: timespec(due), last_modification: timespec(due) })?;
     match written {
         Err(error) if !is_full(&error) => Err(error),
-        _ => Ok(file),
+        written => Ok(Appended { story, unwritten: written.err() }),
     }
 }
 

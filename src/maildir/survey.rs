@@ -1,10 +1,14 @@
 //! Counting what waits, without changing anything.
 
-use super::layout::{Layout, OpenError};
+use super::claim::in_new;
+use super::layout::{Layout, OpenError, stat};
 use super::names::{delivered_at, id_of_name};
 use super::search::modified;
 use super::story::due_by_mtime;
+use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use std::ffi::OsStr;
 use std::ops::Add;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -40,17 +44,19 @@ pub fn survey(path: &Path, since: Option<SystemTime>) -> Result<Waiting, OpenErr
     let (root, queue) = Layout::look(path)?;
     let now = SystemTime::now();
     let mut waiting = Waiting::default();
-    for entry in std::fs::read_dir(path.join("new")).map_err(OpenError::io(path, "new"))? {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat(&root, "new", flags, Mode::empty()).and_then(Dir::new).map_err(OpenError::io(path, "new"))?;
+    for entry in folder {
         let entry = entry.map_err(OpenError::io(path, "new"))?;
-        let name = entry.file_name();
-        if name.as_bytes().starts_with(b".") || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name.as_bytes().starts_with(b".") || !is_file(&root, name, entry.file_type()) {
             continue;
         }
-        let came = delivered_at(&name).or_else(|| modified(&root, &name));
+        let came = delivered_at(name).or_else(|| modified(&root, name));
         if since.is_some_and(|since| came.is_some_and(|came| came < since)) {
             continue;
         }
-        let due = queue.and_then(|queue| due_by_mtime(&root, id_of_name(&queue, &name)));
+        let due = queue.and_then(|queue| due_by_mtime(&root, id_of_name(&queue, name)));
         match due {
             Some(due) if due > now => waiting.later += 1,
             _ => waiting.due += 1,
@@ -58,4 +64,14 @@ pub fn survey(path: &Path, since: Option<SystemTime>) -> Result<Waiting, OpenErr
         waiting.oldest = waiting.oldest.into_iter().chain(came).min();
     }
     Ok(waiting)
+}
+
+/// Not every file system tells in its folders what is a file.
+fn is_file(root: &OwnedFd, name: &OsStr, told: FileType) -> bool {
+    match told {
+        FileType::Unknown => {
+            stat(root, &*in_new(name)).is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_file())
+        }
+        kind => kind.is_file(),
+    }
 }

@@ -208,6 +208,7 @@ fn a_disk_that_fills_up_does_not_stop_a_running_daemon() {
         wait_until("the taken one is gone", SOON, || maildir.waiting() == [retried.clone()]);
         holds_for("nothing is posted again", Duration::from_secs(1), || app.count() == 3);
         assert_eq!(maildir.dead()[0].file_name(), Some(&*dead));
+        assert_eq!(maildirq.events("death_not_written").len(), 1, "its reason is not in its story");
         assert!(maildirq.is_running());
         assert_eq!(maildirq.stop(), Exit::Ok);
     }
