@@ -16,6 +16,7 @@ mod deliver;
 mod disk;
 mod drain;
 mod engine;
+mod faults;
 mod formats;
 mod generate;
 mod kills;

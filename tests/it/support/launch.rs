@@ -23,6 +23,7 @@ pub struct Launch {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     injections: Vec<String>,
+    tracing: Option<Vec<OsString>>,
     wrapper: Vec<OsString>,
     log: &'static str,
     home: TempDir,
@@ -31,7 +32,8 @@ pub struct Launch {
 impl Launch {
     pub fn new(verb: &str) -> Launch {
         let (args, home) = (vec![verb.into()], TempDir::new().unwrap());
-        Launch { args, env: Vec::new(), injections: Vec::new(), wrapper: Vec::new(), log: "json", home }
+        let (env, injections, wrapper) = (Vec::new(), Vec::new(), Vec::new());
+        Launch { args, env, injections, tracing: None, wrapper, log: "json", home }
     }
 
     pub fn maildir(self, path: &Path) -> Launch {
@@ -83,6 +85,12 @@ impl Launch {
     /// Runs under strace with `-e inject=` this.
     pub fn inject(mut self, tampering: impl Into<String>) -> Launch {
         self.injections.push(tampering.into());
+        self
+    }
+
+    /// Runs under strace, which writes down all calls of all threads, with these options of its own.
+    pub fn traced(mut self, options: &[impl AsRef<OsStr>]) -> Launch {
+        self.tracing = Some(options.iter().map(|option| option.as_ref().to_owned()).collect());
         self
     }
 
@@ -138,7 +146,10 @@ impl Launch {
         let calls: Vec<_> = self.injections.iter().filter_map(|tampering| tampering.split(':').next()).collect();
         let mut strace = Command::new("strace");
         strace.args(["-f", "-qq", "-o"]).arg(self.trace());
-        strace.arg("-e").arg(format!("trace={}", calls.join(",")));
+        match &self.tracing {
+            Some(options) => strace.args(options),
+            None => strace.arg("-e").arg(format!("trace={}", calls.join(","))),
+        };
         for tampering in &self.injections {
             strace.arg("-e").arg(format!("inject={tampering}"));
         }
@@ -147,7 +158,7 @@ impl Launch {
     }
 
     fn is_traced(&self) -> bool {
-        !self.injections.is_empty()
+        self.tracing.is_some() || !self.injections.is_empty()
     }
 
     fn trace(&self) -> PathBuf {

@@ -1,0 +1,42 @@
+//! What the loops have found, each by its name.
+
+use crate::support::{App, Exit, Maildir, Maildirq};
+
+const MAIL: &str = "Subject: found\n\n.\n";
+
+#[test]
+fn where_there_is_no_thread_to_be_had_it_says_so() {
+    let (maildir, app) = (Maildir::in_memory(), App::accepting());
+    maildir.deliver(MAIL);
+    for nth in ["1", "2"] {
+        let drain = Maildirq::drain(&maildir, &app.url()).concurrency(1).failing("clone3", "EAGAIN", nth).run();
+        assert_eq!((drain.exit(), drain.injections()), (Exit::Disk, 1), "{:?}", drain.lines());
+        drain.wait_for_line("Resource temporarily unavailable");
+    }
+    assert_eq!(Maildirq::drain(&maildir, &app.url()).run().exit(), Exit::Ok);
+    assert_eq!(app.count(), 1);
+}
+
+#[test]
+fn an_id_that_cannot_be_read_is_not_taken_for_a_damaged_one() {
+    let (maildir, app) = (Maildir::in_memory(), App::accepting());
+    assert_eq!(Maildirq::drain(&maildir, &app.url()).run().exit(), Exit::Ok);
+    let drain = Maildirq::drain(&maildir, &app.url()).traced(&failing_at(&maildir, "maildirq/id", "read")).run();
+    assert_eq!((drain.exit(), drain.injections()), (Exit::Disk, 1), "{:?}", drain.lines());
+    drain.wait_for_line("maildirq/id: Input/output error");
+}
+
+#[test]
+fn a_folder_that_fails_to_close_is_no_bug() {
+    let (maildir, app) = (Maildir::in_memory(), App::accepting());
+    maildir.deliver(MAIL);
+    let drain = Maildirq::drain(&maildir, &app.url()).traced(&failing_at(&maildir, "new", "close")).run();
+    assert!(drain.injections() > 0);
+    assert_eq!((drain.exit(), app.count()), (Exit::Ok, 1), "{:?}", drain.lines());
+}
+
+/// EIO at each call of this name that is about this part of the Maildir.
+fn failing_at(maildir: &Maildir, part: &str, call: &str) -> [String; 4] {
+    let path = maildir.path().join(part).display().to_string();
+    ["-P".to_owned(), path, "-e".to_owned(), format!("inject={call}:error=EIO")]
+}
