@@ -6,7 +6,6 @@ use super::run::{Engine, Until};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
-use tokio::time::{Instant, sleep};
 
 impl Engine {
     /// With no message in hand and none to take: is that the end?
@@ -15,7 +14,7 @@ impl Engine {
         match self.until {
             Until::Stopped => false,
             Until::Drained => {
-                let now = Instant::now().into_std();
+                let now = (self.conditions.instant)();
                 let waits = ready || searching;
                 let may_come = |target: &Arc<Destination>| {
                     let is_only_paced = target.gate().is_only_paced(now);
@@ -48,10 +47,11 @@ impl Engine {
                 continue;
             };
             tokio::select! {
-                () = sleep(wait) => {
+                biased;
+                () = (self.conditions.sleep)(wait) => {
                     bell.ring();
                     // What rings in vain (a message held elsewhere, say) must not ring without end.
-                    sleep(Duration::from_millis(20)).await;
+                    (self.conditions.sleep)(Duration::from_millis(20)).await;
                 }
                 () = bell.timer_set() => {}
             }
@@ -68,7 +68,7 @@ impl Engine {
         let next_due = if self.until == Until::Drained { None } else { outlook.next_due };
         let to_retry = next_due.map(|due| due.duration_since(wall).unwrap_or_default());
         let something_waits = outlook.ready || outlook.parked > 0 || to_retry == Some(Duration::ZERO);
-        let now = Instant::now().into_std();
+        let now = (self.conditions.instant)();
         let routes = self.routes();
         let (open, closed): (Vec<_>, Vec<_>) = routes.destinations().partition(|target| target.gate().admits(now));
         if open.iter().any(|target| outlook.ready || self.queue.parked(&target.name) > 0) {

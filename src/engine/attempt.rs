@@ -13,13 +13,12 @@ use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::Instant;
 use tracing::error;
 
 impl Engine {
-    pub(super) async fn attempt_and_settle(&self, lane: usize, job: Job, stop: &mut Stop) {
+    pub(super) async fn attempt_and_settle(&self, lane: usize, job: Job, stop: &Stop) {
         let Job { routes, mut message, mut lease, destination, pass } = job;
-        let began = Instant::now();
+        let began = (self.conditions.instant)();
         let outcome = if lease.sending() {
             tokio::select! {
                 biased;
@@ -30,7 +29,8 @@ impl Engine {
             None
         };
         if let Some(outcome) = outcome {
-            let settlement = self.judge(&message, &destination, &pass, &outcome, began.elapsed());
+            let took = (self.conditions.instant)().saturating_duration_since(began);
+            let settlement = self.judge(&message, &destination, &pass, &outcome, took);
             let death = match &settlement {
                 Settlement::Dead { note } => destination.on_dead.as_deref().map(|on_dead| (on_dead, note.clone())),
                 _ => None,
@@ -89,7 +89,7 @@ impl Engine {
     }
 
     fn learn(&self, destination: &Destination, pass: &Pass, sign: Sign, reason: &str) -> Health {
-        let now = Instant::now().into_std();
+        let now = (self.conditions.instant)();
         let mut gate = destination.gate();
         let changed = gate.learn(pass, sign, now, (self.conditions.now)(), (self.conditions.dice)());
         let health = gate.health();
@@ -106,7 +106,7 @@ impl Engine {
 }
 
 /// Tells whom it concerns that a message has died. It is told once; should that fail, the log has it.
-async fn tell_of_death(on_dead: &dyn Target, mut message: Message, note: Note, stop: &mut Stop) {
+async fn tell_of_death(on_dead: &dyn Target, mut message: Message, note: Note, stop: &Stop) {
     message.history.last_reason = note.reason;
     let told = tokio::select! {
         biased;
@@ -124,7 +124,7 @@ async fn tell_of_death(on_dead: &dyn Target, mut message: Message, note: Note, s
 async fn guarded(target: &dyn Target, message: &Message) -> Outcome {
     // What the panic says may quote the mail.
     let bug = "a bug in maildirq; the log says where";
-    AssertUnwindSafe(target.attempt(message)).catch_unwind().await.unwrap_or_else(|_| Outcome::Retry {
+    AssertUnwindSafe(async { target.attempt(message).await }).catch_unwind().await.unwrap_or_else(|_| Outcome::Retry {
         blame: Blame::Ourselves,
         status: None,
         reason: bug.into(),

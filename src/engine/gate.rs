@@ -40,7 +40,8 @@ pub enum Health {
 #[derive(Debug)]
 #[must_use = "a pass that is not given back blocks the target"]
 pub struct Pass {
-    probe: bool,
+    /// The outage in which it is the probe.
+    probe_of: Option<u64>,
 }
 
 /// What an attempt says of the target.
@@ -88,6 +89,8 @@ pub struct Gate {
     is_retired: bool,
     pace: Option<Pace>,
     breaker: Breaker,
+    /// How often it went down.
+    outages: u64,
     policy: BreakerPolicy,
     last_taken: Option<SystemTime>,
 }
@@ -104,6 +107,7 @@ impl Gate {
             is_retired: false,
             pace: rate.map(Pace::new),
             breaker: Breaker::Closed { failures: 0 },
+            outages: 0,
             policy,
             last_taken: None,
         }
@@ -131,10 +135,10 @@ impl Gate {
         if let Some(pace) = &mut self.pace {
             pace.begin(now);
         }
-        let mut pass = Pass { probe: false };
+        let mut pass = Pass { probe_of: None };
         if let Breaker::Open { probing, .. } = &mut self.breaker {
             *probing = true;
-            pass.probe = true;
+            pass.probe_of = Some(self.outages);
         }
         Some(pass)
     }
@@ -156,6 +160,8 @@ impl Gate {
     /// [`health`](Gate::health) changed. `dice` is in `0.0..1.0`.
     pub fn learn(&mut self, pass: &Pass, sign: Sign, now: Instant, wall: SystemTime, dice: f64) -> bool {
         let before = self.health();
+        // A probe of an earlier outage is a straggler in this one.
+        let is_probe = pass.probe_of == Some(self.outages);
         if sign == Sign::Took {
             self.last_taken = Some(wall);
         }
@@ -183,17 +189,20 @@ impl Gate {
             | (Sign::Away, Breaker::Closed { .. } | Breaker::Recovering { .. }) => {
                 self.open(now, dice);
             }
-            (Sign::Failed | Sign::Away, Breaker::Open { .. }) if pass.probe => self.open(now, dice),
-            (Sign::Ours, Breaker::Open { probe_at, probing }) if pass.probe => {
+            (Sign::Failed | Sign::Away, Breaker::Open { .. }) if is_probe => self.open(now, dice),
+            (Sign::Ours, Breaker::Open { probe_at, probing }) if is_probe => {
                 (*probe_at, *probing) = (now + self.policy.probe.min(Self::PAUSE), false);
             }
-            (Sign::Nothing, Breaker::Open { probing, .. }) if pass.probe => *probing = false,
+            (Sign::Nothing, Breaker::Open { probing, .. }) if is_probe => *probing = false,
             (Sign::Failed | Sign::Away, Breaker::Open { .. }) | (Sign::Ours | Sign::Nothing, _) => {}
         }
         self.health() != before
     }
 
     fn open(&mut self, now: Instant, dice: f64) {
+        if self.health() != Health::Down {
+            self.outages += 1;
+        }
         let wait = self.policy.probe.mul_f64(0.75 + dice.clamp(0.0, 1.0) / 2.0);
         self.breaker = Breaker::Open { probe_at: now + wait, probing: false };
     }
@@ -380,6 +389,27 @@ mod tests {
         bench.now += Duration::from_secs(5);
         bench.leave(late, Sign::Failed);
         assert_eq!(bench.gate.opens_at(), probe_at);
+    }
+
+    #[test]
+    fn a_probe_of_an_earlier_outage_is_a_straggler_in_the_next() {
+        for sign in [Sign::Failed, Sign::Away, Sign::Ours, Sign::Nothing] {
+            let mut bench = Bench::new(8);
+            let [well, ill] = std::array::from_fn(|_| bench.gate.admit(bench.now).expect("there is room"));
+            (0..3).for_each(|_| bench.attempt(Sign::Failed));
+            bench.now += PROBE;
+            let first = bench.gate.admit(bench.now).expect("it is time");
+            bench.leave(well, Sign::Took);
+            bench.leave(ill, Sign::Failed);
+            assert_eq!(bench.gate.health(), Health::Down);
+            bench.now += PROBE;
+            let second = bench.gate.admit(bench.now).expect("it is time");
+            bench.leave(first, sign);
+            bench.now += 2 * PROBE;
+            assert_eq!(bench.room(), 0, "{sign:?}: the second probe is still on its way");
+            bench.leave(second, Sign::Took);
+            assert_eq!(bench.gate.health(), Health::Recovering);
+        }
     }
 
     #[test]

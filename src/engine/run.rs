@@ -7,7 +7,7 @@ use super::gate::Pass;
 use super::log::log_ignored;
 use super::message::Message;
 use super::outcome::Settlement;
-use super::queue::{Claim, Lease, Queue};
+use super::queue::{BoxFuture, Claim, Lease, Queue};
 use super::route::{Destination, Found, Routes};
 use super::stop::Stop;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -16,10 +16,9 @@ use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::Instant;
 use tracing::error;
 
 /// When a run ends of itself.
@@ -34,17 +33,27 @@ pub enum Until {
     Settled,
 }
 
-/// Where time and chance come from.
+/// Where time and chance come from: all of them, so that a simulation of the loop is the same each
+/// time.
 pub struct Conditions {
-    /// The wall clock.
+    /// The wall clock, which may be set.
     pub now: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    /// The clock that only goes forward.
+    pub instant: Box<dyn Fn() -> Instant + Send + Sync>,
+    /// Waits for so long, by that clock.
+    pub sleep: Box<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>,
     /// Chance, in `0.0..1.0`.
     pub dice: Box<dyn Fn() -> f64 + Send + Sync>,
 }
 
 impl Default for Conditions {
     fn default() -> Self {
-        Conditions { now: Box::new(SystemTime::now), dice: Box::new(fastrand::f64) }
+        Conditions {
+            now: Box::new(SystemTime::now),
+            instant: Box::new(Instant::now),
+            sleep: Box::new(|time| Box::pin(tokio::time::sleep(time))),
+            dice: Box::new(fastrand::f64),
+        }
     }
 }
 
@@ -137,6 +146,7 @@ impl Engine {
     /// As [`Engine::report`].
     pub async fn run(&self) -> io::Result<Report> {
         tokio::select! {
+            biased;
             () = self.work(0, 1) => {}
             () = self.oversee() => {}
         }
@@ -158,6 +168,7 @@ impl Engine {
                 hands.push(self.hand(lane, &crew));
             }
             tokio::select! {
+                biased;
                 Some(()) = hands.next() => {}
                 _ = wanted.changed() => {}
                 // A lane without hands has nobody who listens to this.
@@ -247,7 +258,7 @@ impl Engine {
         self.in_hand.fetch_add(1, Ordering::AcqRel);
         while let Some(job) = self.next_job(&mut stop, crew).await {
             self.call_another_hand();
-            self.attempt_and_settle(lane, job, &mut stop).await;
+            self.attempt_and_settle(lane, job, &stop).await;
         }
         self.in_hand.fetch_sub(1, Ordering::AcqRel);
         crew.working.set(crew.working.get() - 1);
@@ -274,12 +285,15 @@ impl Engine {
             if stop.may_claim() && self.nobody_is_busy(|| self.is_finished()) {
                 self.over.store(true, Ordering::Release);
                 self.queue.bell().ring_all();
+                // A lane without hands hears no bell.
+                self.hands.send_modify(|_| {});
             } else {
                 // While all hands were busy there was no alarm.
                 if self.next_alarm().is_some() {
                     self.queue.bell().set_timer();
                 }
                 tokio::select! {
+                    biased;
                     () = heard => {}
                     () = stop.changed() => {}
                 }
@@ -300,7 +314,7 @@ impl Engine {
 
     fn call_another_hand(&self) {
         let outlook = self.queue.outlook(self.horizon());
-        let now = Instant::now().into_std();
+        let now = (self.conditions.instant)();
         let routes = self.routes();
         if (outlook.ready || outlook.parked > 0) && routes.destinations().any(|target| target.gate().admits(now)) {
             self.queue.bell().ring();
@@ -343,7 +357,7 @@ impl Engine {
     /// target without room is parked, so that it holds nothing up.
     fn claim(&self) -> Option<Claimed> {
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now().into_std();
+        let now = (self.conditions.instant)();
         let open: Vec<_> = routes.destinations().filter(|target| target.gate().admits(now)).collect();
         if open.is_empty() {
             return None;

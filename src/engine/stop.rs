@@ -1,7 +1,8 @@
 //! How the loop is told to pause, to finish, or to end at once.
 
-use std::future::pending;
-use tokio::sync::watch;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
@@ -13,46 +14,86 @@ enum Order {
 
 /// The end that gives the orders.
 #[derive(Debug)]
-pub struct StopHandle(watch::Sender<Order>);
+pub struct StopHandle(Arc<Shared>);
 
 /// The end that hears them.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<Order>);
+pub struct Stop {
+    shared: Arc<Shared>,
+    /// The number of the order that was heard last.
+    heard: u64,
+}
+
+/// As a `watch` channel has it, but whoever has waited longest hears first, as with the queue's bell: a
+/// channel calls its listeners in a random order, and then no run of a simulation would be the same twice.
+#[derive(Debug)]
+struct Shared {
+    /// With its number.
+    order: Mutex<(Order, u64)>,
+    changed: Notify,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, (Order, u64)> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn order(&self) -> Order {
+        self.state().0
+    }
+
+    fn change(&self, to: Order, is_change: impl FnOnce(Order) -> bool) {
+        let mut state = self.state();
+        if is_change(state.0) {
+            *state = (to, state.1 + 1);
+            drop(state);
+            self.changed.notify_waiters();
+        }
+    }
+
+    async fn wait_until(&self, mut holds: impl FnMut(Order, u64) -> bool) {
+        loop {
+            // Listening begins before looking, so that no order is missed in between.
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let (order, number) = *self.state();
+            if holds(order, number) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
 
 impl Stop {
     /// A pair of ends; the order is to run.
     pub fn new() -> (StopHandle, Stop) {
-        let (sender, receiver) = watch::channel(Order::Run);
-        (StopHandle(sender), Stop(receiver))
+        let shared = Arc::new(Shared { order: Mutex::new((Order::Run, 0)), changed: Notify::new() });
+        (StopHandle(Arc::clone(&shared)), Stop { shared, heard: 0 })
     }
 
     pub(super) fn may_claim(&self) -> bool {
-        *self.0.borrow() == Order::Run
+        self.shared.order() == Order::Run
     }
 
     pub(super) fn is_finishing(&self) -> bool {
-        *self.0.borrow() >= Order::Finish
+        self.shared.order() >= Order::Finish
     }
 
-    /// Waits until the order is another than now.
+    /// Waits until there is another order than the one heard last.
     pub(super) async fn changed(&mut self) {
-        if self.0.changed().await.is_err() {
-            pending::<()>().await;
-        }
+        let Stop { shared, heard } = self;
+        shared.wait_until(|_, number| std::mem::replace(heard, number) != number).await;
     }
 
     /// Waits until attempts are to be cut off.
-    pub(super) async fn now(&mut self) {
-        if self.0.wait_for(|&order| order == Order::Now).await.is_err() {
-            pending::<()>().await;
-        }
+    pub(super) async fn now(&self) {
+        self.shared.wait_until(|order, _| order == Order::Now).await;
     }
 
     /// Waits until no more work is to be begun.
-    pub async fn finishing(&mut self) {
-        if self.0.wait_for(|&order| order >= Order::Finish).await.is_err() {
-            pending::<()>().await;
-        }
+    pub async fn finishing(&self) {
+        self.shared.wait_until(|order, _| order >= Order::Finish).await;
     }
 }
 
@@ -64,7 +105,7 @@ impl StopHandle {
 
     /// Goes on after [`quiet`](StopHandle::quiet).
     pub fn resume(&self) {
-        self.0.send_if_modified(|order| *order == Order::Quiet && replace(order, Order::Run));
+        self.0.change(Order::Run, |order| order == Order::Quiet);
     }
 
     /// Claim nothing more, finish what runs, end.
@@ -78,11 +119,6 @@ impl StopHandle {
     }
 
     fn raise(&self, to: Order) {
-        self.0.send_if_modified(|order| *order < to && replace(order, to));
+        self.0.change(to, |order| order < to);
     }
-}
-
-fn replace(order: &mut Order, by: Order) -> bool {
-    *order = by;
-    true
 }

@@ -18,14 +18,18 @@ pub(super) fn is_dead() -> bool {
 }
 
 #[cfg(test)]
-pub(super) use armed::{arm, is_dead, point};
+pub(super) use armed::{arm, is_dead, point, witness};
 
 #[cfg(test)]
 mod armed {
     use super::io;
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
+
+    /// Whoever is told of each point that is reached.
+    type Witness = Box<dyn FnMut(&'static str)>;
 
     thread_local! {
+        static WITNESS: RefCell<Option<Witness>> = const { RefCell::new(None) };
         static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
         static CRASHED: Cell<bool> = const { Cell::new(false) };
     }
@@ -36,12 +40,22 @@ mod armed {
         CRASHED.set(false);
     }
 
+    /// From here on this one is told of each point, or nobody.
+    pub(in super::super) fn witness(witness: Option<Witness>) {
+        WITNESS.set(witness);
+    }
+
     /// Whether the armed point was reached.
     pub(in super::super) fn is_dead() -> bool {
         CRASHED.get()
     }
 
     pub(in super::super) fn point(name: &'static str) -> io::Result<()> {
+        WITNESS.with_borrow_mut(|witness| {
+            if let Some(witness) = witness {
+                witness(name);
+            }
+        });
         match LEFT.get() {
             Some(0) => {
                 LEFT.set(None);

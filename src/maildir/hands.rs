@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 const SLOT: usize = 512;
 
 /// How far a claim has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
     /// The message is read. A death now may be its fault.
     Reading,

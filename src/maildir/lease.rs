@@ -7,7 +7,7 @@ use super::hands::Slot;
 use super::layout::{DEAD, DONE, Keep, Layout, make_maildir_folder};
 use super::names::{shown, unique_name};
 use super::served::Maildir;
-use super::story::{self, Event, Line};
+use super::story::{self, Appended, Event, Line};
 use super::sync::Changed;
 use crate::engine::{BoxFuture, Lease, Note, Settlement};
 use rustix::fs::{AtFlags, RenameFlags, renameat_with, unlinkat};
@@ -141,22 +141,26 @@ impl MaildirLease {
         crash::point("before the death is told")?;
         let at = note.at;
         let line = Line { ctime: Some(locked.ctime), charged: true, ..self.line(locked, Event::Dead, note) };
-        let told = story::append(self.layout().root(), locked.id, line, at).and_then(|story| {
-            crash::point("after the death is told")?;
-            story.sync()
-        });
+        let told = story::append(self.layout().root(), locked.id, line, at).and_then(Appended::in_full);
+        crash::point("after the death is told")?;
         if let Err(error) = told {
-            if crash::is_dead() {
-                return Err(error);
-            }
-            // A move needs no story. That it is dead, the folder says; why, only the log.
-            let reason = self.layout().error(story::path(locked.id), error);
-            tracing::warn!(event = "death_not_written", id = %locked.id, %reason, "why it is dead stands in this log only");
+            self.warn_of_untold_death(locked, error);
         }
         self.move_to_dead(locked)
     }
 
+    /// A move needs no story. That it is dead, the folder says; why, only the log.
+    fn warn_of_untold_death(&self, locked: &Locked, error: io::Error) {
+        let reason = self.layout().error(story::path(locked.id), error);
+        tracing::warn!(event = "death_not_written", id = %locked.id, %reason, "why it is dead stands in this log only");
+    }
+
     fn move_to_dead(&mut self, locked: &Locked) -> io::Result<Belongs> {
+        // Whoever told of the death may be another process, which died before this.
+        if let Err(error) = story::sync(self.layout().root(), locked.id) {
+            self.warn_of_untold_death(locked, error);
+        }
+        crash::point("after the death is on the disk")?;
         if still_ours(locked, self.layout())? {
             move_to(self.layout(), &locked.name, DEAD).map_err(|error| self.layout().error(DEAD, error))?;
         }

@@ -68,6 +68,8 @@ mod sweep;
 mod sync;
 mod trail;
 mod trouble;
+#[cfg(test)]
+mod unsynced;
 mod upkeep;
 mod watch;
 mod wishes;

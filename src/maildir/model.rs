@@ -201,7 +201,7 @@ impl World {
         let (how, points) = match self.dice.u32(..10) {
             0..3 => (Settlement::Done, 3),
             3..6 => (Settlement::Retry { due: self.clock, charged: self.dice.bool(), note }, 2),
-            6..8 => (Settlement::Dead { note }, 3),
+            6..8 => (Settlement::Dead { note }, 4),
             8 => (Settlement::Park { target: "app".into() }, 1),
             _ => (Settlement::Release, 1),
         };
@@ -216,8 +216,8 @@ impl World {
         match (how, died_at) {
             (Settlement::Done, None | Some(1..)) => expected.place = Place::Gone,
             (Settlement::Retry { charged, .. }, None | Some(1..)) => expected.charged += u32::from(charged),
-            (Settlement::Dead { .. }, None | Some(2)) => expected.die(),
-            (Settlement::Dead { .. }, Some(1)) => expected.place = Place::HalfDead,
+            (Settlement::Dead { .. }, None | Some(3)) => expected.die(),
+            (Settlement::Dead { .. }, Some(1 | 2)) => expected.place = Place::HalfDead,
             _ => {}
         }
         drop(claim.message);

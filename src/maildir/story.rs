@@ -179,21 +179,19 @@ pub(super) fn due_by_mtime(root: impl AsFd, id: Id) -> Option<SystemTime> {
     Some(system_time(found.st_mtime, found.st_mtime_nsec))
 }
 
-/// A story that was appended to.
+/// What was appended to a story.
 #[derive(Debug)]
 pub(super) struct Appended {
-    story: File,
     unwritten: Option<io::Error>,
 }
 
 impl Appended {
-    /// Sees to it that the line is on the disk for sure.
+    /// The line too, not only the time.
     ///
     /// # Errors
-    /// It is not: there was no room for it, or it could not be written back.
-    pub(super) fn sync(self) -> io::Result<()> {
-        self.unwritten.map_or(Ok(()), Err)?;
-        self.story.sync_data()
+    /// There was no room for the line.
+    pub(super) fn in_full(self) -> io::Result<()> {
+        self.unwritten.map_or(Ok(()), Err)
     }
 }
 
@@ -214,7 +212,19 @@ pub(super) fn append(root: impl AsFd, id: Id, mut line: Line, due: SystemTime) -
     futimens(&story, &Timestamps { last_access: timespec(due), last_modification: timespec(due) })?;
     match written {
         Err(error) if !is_full(&error) => Err(error),
-        written => Ok(Appended { story, unwritten: written.err() }),
+        written => Ok(Appended { unwritten: written.err() }),
+    }
+}
+
+/// Sees to it that what a story tells, if there is one, outlives a power cut.
+///
+/// # Errors
+/// It cannot be written back.
+pub(super) fn sync(root: impl AsFd, id: Id) -> io::Result<()> {
+    match openat(root, path(id), OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(file) => File::from(file).sync_data(),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

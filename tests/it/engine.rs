@@ -217,6 +217,29 @@ async fn a_panic_in_a_target_is_a_failure_of_ours() {
 }
 
 #[tokio::test]
+async fn a_panic_before_the_attempt_has_begun_is_one_as_well() {
+    struct Hasty(Scripted);
+    impl Target for Hasty {
+        fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
+            assert!(!self.0.given().is_empty() || text(message) != "0", "a bug");
+            self.0.attempt(message)
+        }
+    }
+    let (queue, app) = (filled(3), Scripted::taking_all());
+    let destination = Destination::new("app", vec![Box::new(Hasty(app))], terms(1));
+    let report = engine(&queue, Routes::all_to(destination), Until::Settled).0.run().await.unwrap();
+    assert_eq!((report.done, report.failed), (3, 1));
+}
+
+#[tokio::test]
+async fn a_lane_without_hands_hears_that_the_run_is_over() {
+    let (queue, app) = (filled(3), Scripted::taking_all());
+    let engine = one(&queue, &app, Until::Drained, 1);
+    tokio::join!(engine.work(0, 3), engine.work(1, 3), engine.work(2, 3));
+    assert_eq!(engine.report().unwrap().done, 3);
+}
+
+#[tokio::test]
 async fn a_watch_takes_what_comes_later() {
     let (queue, app) = (filled(1), Scripted::taking_all());
     let (engine, stop) = engine(&queue, Routes::all_to(destination("app", &app, 2)), Until::Stopped);
