@@ -49,7 +49,7 @@ impl MaildirLease {
 
     /// Finishes what a process began that died between declaring a message dead and moving it.
     pub(super) fn finish_burial(mut self) -> io::Result<()> {
-        self.end(MaildirLease::move_to_dead)
+        self.end(|lease, locked| lease.move_to_dead(locked, Ok(())))
     }
 
     /// Ends the claim without a word; where the message belongs now, the caller knows.
@@ -143,22 +143,17 @@ impl MaildirLease {
         let line = Line { ctime: Some(locked.ctime), charged: true, ..self.line(locked, Event::Dead, note) };
         let told = story::append(self.layout().root(), locked.id, line, at).and_then(Appended::in_full);
         crash::point("after the death is told")?;
-        if let Err(error) = told {
-            self.warn_of_untold_death(locked, error);
-        }
-        self.move_to_dead(locked)
+        self.move_to_dead(locked, told)
     }
 
-    /// A move needs no story. That it is dead, the folder says; why, only the log.
-    fn warn_of_untold_death(&self, locked: &Locked, error: io::Error) {
-        let reason = self.layout().error(story::path(locked.id), error);
-        tracing::warn!(event = "death_not_written", id = %locked.id, %reason, "why it is dead stands in this log only");
-    }
-
-    fn move_to_dead(&mut self, locked: &Locked) -> io::Result<Belongs> {
+    /// The move of one whose death was told, as far as that could be done.
+    fn move_to_dead(&mut self, locked: &Locked, told: io::Result<()>) -> io::Result<Belongs> {
         // Whoever told of the death may be another process, which died before this.
-        if let Err(error) = story::sync(self.layout().root(), locked.id) {
-            self.warn_of_untold_death(locked, error);
+        let is_safe = told.and_then(|()| story::sync(self.layout().root(), locked.id));
+        if let Err(error) = is_safe {
+            // A move needs no story. That it is dead, the folder says; why, only the log.
+            let reason = self.layout().error(story::path(locked.id), error);
+            tracing::warn!(event = "death_not_written", id = %locked.id, %reason, "why it is dead stands in this log only");
         }
         crash::point("after the death is on the disk")?;
         if still_ours(locked, self.layout())? {

@@ -297,7 +297,9 @@ impl Ledger {
             End::CutOff => return *how == Settlement::Release,
             End::Panicked => (Blame::Ourselves, None),
             End::Answered(Outcome::Done { .. }) => return *how == Settlement::Done,
-            End::Answered(Outcome::Reject { .. } | Outcome::Unfit { .. }) => return matches!(how, Settlement::Dead { .. }),
+            End::Answered(Outcome::Reject { .. } | Outcome::Unfit { .. }) => {
+                return matches!(how, Settlement::Dead { .. });
+            }
             End::Answered(Outcome::Unavailable { .. }) => return is_parked_for(how, *letter),
             End::Answered(Outcome::Retry { blame, after, .. }) => (*blame, *after),
         };

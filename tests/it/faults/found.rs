@@ -1,6 +1,8 @@
 //! What the loops have found, each by its name.
 
-use crate::support::{App, Exit, Maildir, Maildirq};
+use std::time::SystemTime;
+
+use crate::support::{Answer, App, Exit, Maildir, Maildirq};
 
 const MAIL: &str = "Subject: found\n\n.\n";
 
@@ -35,7 +37,23 @@ fn a_folder_that_fails_to_close_is_no_bug() {
     assert_eq!((drain.exit(), app.count()), (Exit::Ok, 1), "{:?}", drain.lines());
 }
 
-/// EIO at each call of this name that is about this part of the Maildir.
+#[test]
+fn a_death_that_can_be_neither_told_nor_synced_is_logged_once() {
+    let (maildir, app) = (Maildir::in_memory(), App::accepting());
+    maildir.deliver(MAIL);
+    app.answer_with(|_| Answer::status(400));
+    assert_eq!(Maildirq::drain(&maildir, &app.url()).run().exit(), Exit::SomeWait);
+    let id = &maildir.stories()[0];
+    maildir.set_due(id, SystemTime::UNIX_EPOCH);
+    app.answer_with(|_| Answer::status(422));
+    let failing = failing_at(&maildir, &format!("maildirq/story/{id}"), "write,fdatasync");
+    let drain = Maildirq::drain(&maildir, &app.url()).traced(&failing).run();
+    assert!(drain.injections() > 0);
+    assert_eq!((drain.exit(), maildir.dead().len()), (Exit::SomeDead, 1), "{:?}", drain.lines());
+    assert_eq!(drain.events("death_not_written").len(), 1, "{:?}", drain.lines());
+}
+
+/// EIO at each call of these names that is about this part of the Maildir.
 fn failing_at(maildir: &Maildir, part: &str, call: &str) -> [String; 4] {
     let path = maildir.path().join(part).display().to_string();
     ["-P".to_owned(), path, "-e".to_owned(), format!("inject={call}:error=EIO")]
