@@ -140,7 +140,7 @@ impl Queue for MemoryQueue {
         let stored = state.messages.get_mut(&number).expect("it was found a line above");
         stored.place = Place::Held;
         let message = stored.message.clone();
-        Some(Claim { message, lease: Box::new(MemoryLease { queue: self.clone(), number }) })
+        Some(Claim { message, lease: Box::new(MemoryLease { queue: self.clone(), number, is_settled: false }) })
     }
 
     fn parked(&self, target: &str) -> usize {
@@ -197,6 +197,8 @@ impl Queue for MemoryQueue {
 struct MemoryLease {
     queue: MemoryQueue,
     number: u64,
+    /// Then the message may be another hand's already.
+    is_settled: bool,
 }
 
 impl MemoryLease {
@@ -217,7 +219,8 @@ impl Lease for MemoryLease {
         self.queue.state().paused.contains(target)
     }
 
-    fn settle(self: Box<Self>, how: Settlement) -> BoxFuture<'static, io::Result<()>> {
+    fn settle(mut self: Box<Self>, how: Settlement) -> BoxFuture<'static, io::Result<()>> {
+        self.is_settled = true;
         match how {
             Settlement::Done => {
                 self.queue.state().messages.remove(&self.number);
@@ -240,13 +243,8 @@ impl Lease for MemoryLease {
 
 impl Drop for MemoryLease {
     fn drop(&mut self) {
-        let mut state = self.queue.state();
-        if let Some(stored) = state.messages.get_mut(&self.number)
-            && stored.place == Place::Held
-        {
-            stored.place = Place::Ready;
-            drop(state);
-            self.queue.0.bell.ring();
+        if !self.is_settled {
+            self.put(Place::Ready);
         }
     }
 }
