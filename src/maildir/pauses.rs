@@ -4,10 +4,10 @@
 use super::layout::{OpenError, PAUSED};
 use super::served::Maildir;
 use crate::engine::text::printable;
-use rustix::fs::{Access, AtFlags, accessat};
+use rustix::fs::{Access, AtFlags, Dir, Mode, OFlags, accessat, open};
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -29,17 +29,27 @@ pub struct Pause {
 /// # Errors
 /// The Maildir cannot be read.
 pub fn pauses(path: &Path) -> Result<Vec<Pause>, OpenError> {
-    let entries = match std::fs::read_dir(path.join(PAUSED)) {
+    let folder = path.join(PAUSED);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // The standard library's reader panics where a folder fails to close.
+    let entries = match open(&folder, flags, Mode::empty()).and_then(Dir::new) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(Errno::NOENT) => return Ok(Vec::new()),
         Err(error) => return Err(OpenError::io(path, PAUSED)(error)),
     };
-    // What is removed meanwhile is no pause any more.
-    let pause = |entry: std::fs::DirEntry| {
-        let since = entry.metadata().and_then(|marker| marker.modified()).ok()?;
-        Some(Pause { target: entry.file_name(), marker: entry.path(), since })
+    let pause = |name: &OsStr| {
+        let marker = folder.join(name);
+        // What is removed meanwhile is no pause any more.
+        let since = marker.symlink_metadata().and_then(|marker| marker.modified()).ok()?;
+        Some(Pause { target: name.to_owned(), marker, since })
     };
-    let mut pauses: Vec<_> = entries.flatten().filter_map(pause).collect();
+    let mut pauses = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            pauses.extend(pause(OsStr::from_bytes(name)));
+        }
+    }
     pauses.sort();
     Ok(pauses)
 }

@@ -30,11 +30,14 @@ fn an_id_that_cannot_be_read_is_not_taken_for_a_damaged_one() {
 
 #[test]
 fn a_folder_that_fails_to_close_is_no_bug() {
-    let (maildir, app) = (Maildir::in_memory(), App::accepting());
-    maildir.deliver(MAIL);
-    let drain = Maildirq::drain(&maildir, &app.url()).traced(&failing_at(&maildir, "new", "close")).run();
-    assert!(drain.injections() > 0);
-    assert_eq!((drain.exit(), app.count()), (Exit::Ok, 1), "{:?}", drain.lines());
+    for part in ["new", "maildirq/paused"] {
+        let (maildir, app) = (Maildir::in_memory(), App::accepting());
+        assert_eq!(Maildirq::drain(&maildir, &app.url()).run().exit(), Exit::Ok);
+        maildir.deliver(MAIL);
+        let drain = Maildirq::drain(&maildir, &app.url()).traced(&failing_at(&maildir, part, "close")).run();
+        assert!(drain.injections() > 0, "{part}");
+        assert_eq!((drain.exit(), app.count()), (Exit::Ok, 1), "{part}: {:?}", drain.lines());
+    }
 }
 
 #[test]
