@@ -15,6 +15,7 @@
 //! | [`wire`] | the one file that knows every adapter: configuration → queue, routes, targets |
 //! | [`cli`] | one verb, one file |
 //! | [`logging`] | how log lines look |
+//! | `system` | what only `unsafe` code can ask of the system |
 //!
 //! What may import what is a table in `tests/it/layering.rs`. `docs/architecture.md` tells the
 //! whole story; `docs/on-disk.md` has the files and states, and what a crash leaves of each.
@@ -27,6 +28,7 @@ pub mod mail;
 pub mod maildir;
 pub mod payload;
 pub mod secret;
+mod system;
 pub mod target;
 pub mod wire;
 

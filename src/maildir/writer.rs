@@ -3,13 +3,11 @@
 //! Deliveries by `link` or `rename` put whole files into `new/`. A `cp` into it does not, so a file
 //! that is open for writing anywhere is left alone. fcntl(2) knows: a read lease is refused as long
 //! as anyone has the file open for writing.
-//!
-//! One of the two modules with `unsafe` code: no safe wrapper of `F_SETLEASE` exists.
 
+use crate::system::try_read_lease;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
@@ -29,23 +27,11 @@ pub(super) fn disarm_lease_signal() -> io::Result<()> {
 
 /// Whether the file is open for writing somewhere, or may be.
 pub(super) fn has_writer(file: &File, changed: SystemTime, now: SystemTime) -> bool {
-    match set_lease(file, libc::F_RDLCK) {
-        Ok(()) => {
-            // The lease was only the question. Giving it back cannot fail for its holder.
-            let _ = set_lease(file, libc::F_UNLCK);
-            false
-        }
+    match try_read_lease(file) {
+        Ok(()) => false,
         Err(Errno::AGAIN) => true,
         Err(_) => now.duration_since(changed).unwrap_or_default() < UNCHANGED_FOR,
     }
-}
-
-#[expect(unsafe_code, reason = "fcntl(2) has no safe wrapper for leases")]
-fn set_lease(file: &File, kind: libc::c_int) -> Result<(), Errno> {
-    // SAFETY: the descriptor is open for as long as `file` is borrowed, and F_SETLEASE takes an
-    // integer; no memory is handed over.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
-    if result == 0 { Ok(()) } else { Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)) }
 }
 
 #[cfg(test)]

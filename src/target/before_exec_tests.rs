@@ -1,7 +1,9 @@
 //! With real processes. What only root can do is tested where the tests run as root.
 
 use super::*;
-use rustix::process::{getegid, geteuid};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getegid, geteuid, getrlimit};
+use rustix::thread::set_thread_res_uid;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::process::{Output, Stdio};
