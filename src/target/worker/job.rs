@@ -3,13 +3,12 @@
 use super::super::request::Recipe;
 use super::super::stdin::in_memory;
 use super::Parsed;
+use super::path::Paths;
 use crate::engine::{Body, Message};
 use crate::payload::{Format, PayloadError, Piece};
-use rustix::fs::fstat;
 use serde::Serialize;
-use std::fs::{File, read_link};
+use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -54,19 +53,23 @@ struct Envelope<'a> {
 /// The message cannot be read.
 pub(super) fn job(parsed: Option<Parsed>, message: &Message) -> Result<Job, PayloadError> {
     let mail = parsed.map(|parsed| recipe(parsed).contents(message, SystemTime::now())).transpose()?;
-    with(mail.map(|mail| mail.payload.pieces), message)
+    with(mail.map(|mail| mail.payload.pieces), message, &Paths::default())
 }
 
 /// The same. What takes long is read by a thread that nobody has to wait for.
 ///
 /// # Errors
 /// The message cannot be read.
-pub(super) async fn prepare(recipe: Option<&Arc<Recipe>>, message: &Message) -> Result<Job, PayloadError> {
+pub(super) async fn prepare(
+    recipe: Option<&Arc<Recipe>>,
+    message: &Message,
+    paths: &Paths,
+) -> Result<Job, PayloadError> {
     let mail = match recipe {
         Some(recipe) => Some(recipe.prepare(message).await?),
         None => None,
     };
-    with(mail.map(|mail| mail.payload.pieces), message)
+    with(mail.map(|mail| mail.payload.pieces), message, paths)
 }
 
 /// How a message becomes the object that a worker is given.
@@ -75,10 +78,10 @@ pub(super) fn recipe(parsed: Parsed) -> Recipe {
     Recipe { format: Format::Json { attachments, describe_above }, keys: Vec::new() }
 }
 
-fn with(mail: Option<Vec<Piece>>, message: &Message) -> Result<Job, PayloadError> {
+fn with(mail: Option<Vec<Piece>>, message: &Message, paths: &Paths) -> Result<Job, PayloadError> {
     let file = file_of(message)?;
     let id = message.id.to_string();
-    let path = path_of(&file)?;
+    let path = paths.of(&file, &message.name)?;
     let envelope = &message.envelope;
     let line = Line {
         kind: "job",
@@ -116,19 +119,6 @@ fn file_of(message: &Message) -> io::Result<Arc<File>> {
         (Some(file), _) | (None, Body::File { file, .. }) => Ok(Arc::clone(file)),
         (None, Body::Whole(bytes)) => in_memory(bytes).map(Arc::new),
     }
-}
-
-/// Where others find an open file: what it is called now, also where somebody has renamed it since.
-fn path_of(file: &File) -> io::Result<String> {
-    let fd = file.as_raw_fd();
-    let name = read_link(format!("/proc/self/fd/{fd}"))?;
-    let by_us = || format!("/proc/{}/fd/{fd}", std::process::id());
-    Ok(match name.into_os_string().into_string() {
-        // The system says so of a file without a name; but a file may also be called so.
-        Ok(name) if name.ends_with(" (deleted)") && fstat(file).map_err(io::Error::from)?.st_nlink == 0 => by_us(),
-        Ok(name) => name,
-        Err(_) => by_us(),
-    })
 }
 
 #[cfg(test)]

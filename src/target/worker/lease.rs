@@ -7,10 +7,10 @@
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-    SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
+    sendmsg, socketpair,
 };
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -41,10 +41,8 @@ impl Lease {
 
     /// Takes the file out again, and closes it. The worker may have done so itself.
     pub fn let_go(&self) -> io::Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut letter = RecvAncillaryBuffer::new(&mut space);
-        let mut byte = [0];
-        match recvmsg(&self.out, &mut [IoSliceMut::new(&mut byte)], &mut letter, RecvFlags::CMSG_CLOEXEC) {
+        // Of a letter for whose enclosure there is no room the enclosure is closed: see unix(7).
+        match recv(&self.out, &mut [0], RecvFlags::empty()) {
             Ok(_) | Err(Errno::AGAIN) => Ok(()),
             Err(error) => Err(error.into()),
         }

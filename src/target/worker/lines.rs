@@ -18,6 +18,17 @@ pub(super) struct Lines<P> {
     searched: usize,
 }
 
+/// What a process has said that nobody has asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unasked {
+    /// Nothing, as it should be.
+    Nothing,
+    /// It has said something.
+    Said(Breach),
+    /// It will say nothing any more.
+    End,
+}
+
 impl<P: AsyncRead + AsFd + Unpin> Lines<P> {
     pub fn new(pipe: P) -> Self {
         Lines { pipe, read: Vec::new(), searched: 0 }
@@ -43,28 +54,32 @@ impl<P: AsyncRead + AsFd + Unpin> Lines<P> {
             if let Some(line) = self.take() {
                 return Ok(Some(line));
             }
-            if self.read_now()? == 0 {
+            if matches!(self.read_now()?, None | Some(0)) {
                 return Ok(None);
             }
         }
     }
 
-    /// What was said without having been asked for, as far as that is known now.
-    pub fn unasked(&mut self) -> io::Result<Option<Breach>> {
-        if self.read.is_empty() && self.read_now()? == 0 {
-            return Ok(None);
+    /// What is there without having been asked for, as far as that is known now.
+    pub fn unasked(&mut self) -> io::Result<Unasked> {
+        if self.read.is_empty() {
+            match self.read_now()? {
+                None => return Ok(Unasked::Nothing),
+                Some(0) => return Ok(Unasked::End),
+                Some(_) => {}
+            }
         }
         let line = self.read.split(|&byte| byte == b'\n').next().unwrap_or_default();
-        Ok(Some(Breach::by(line)))
+        Ok(Unasked::Said(Breach::by(line)))
     }
 
-    /// Reads what is there, without waiting for more.
-    fn read_now(&mut self) -> io::Result<usize> {
+    /// Reads what is there, without waiting for more: nothing where there may be more later.
+    fn read_now(&mut self) -> io::Result<Option<usize>> {
         self.read.reserve(PIECE);
         loop {
             match rustix::io::read(&self.pipe, rustix::buffer::spare_capacity(&mut self.read)) {
-                Ok(count) => return Ok(count),
-                Err(Errno::AGAIN) => return Ok(0),
+                Ok(count) => return Ok(Some(count)),
+                Err(Errno::AGAIN) => return Ok(None),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -111,14 +126,14 @@ mod tests {
             }
             write.write_all(b"ee\nrest").unwrap();
             assert_eq!(lines.next().await.unwrap().unwrap().unwrap(), b"three");
-            assert_eq!(lines.unasked().unwrap(), Some(Breach::by(b"rest")));
+            assert_eq!(lines.unasked().unwrap(), Unasked::Said(Breach::by(b"rest")));
         });
     }
 
     #[test]
     fn what_a_dead_process_has_said_is_read_though_somebody_holds_its_pipe() {
         with_pipe(async |lines, write| {
-            assert_eq!((lines.last().unwrap(), lines.unasked().unwrap()), (None, None));
+            assert_eq!((lines.last().unwrap(), lines.unasked().unwrap()), (None, Unasked::Nothing));
             write.write_all(b"one\ntwo").unwrap();
             assert_eq!(lines.last().unwrap(), Some(Ok(b"one".to_vec())));
             assert_eq!(lines.last().unwrap(), None);
@@ -130,6 +145,7 @@ mod tests {
         with_pipe(async |lines, write| {
             let (_, other) = io::pipe().unwrap();
             drop(std::mem::replace(write, other));
+            assert_eq!(lines.unasked().unwrap(), Unasked::End);
             assert_eq!(lines.next().await.unwrap(), None);
         });
     }

@@ -6,7 +6,7 @@
 //! | file | one idea |
 //! |---|---|
 //! | `protocol` | what a worker says, and what that means |
-//! | `job` | what a worker is told of a message |
+//! | `job`, `path` | what a worker is told of a message, and where it lies |
 //! | `lease` | a worker holds the message's lock, though it does not know |
 //! | `lines`, `said` | its standard output and its standard error, line by line |
 //! | `start` | from a program to a process that is ready |
@@ -23,6 +23,7 @@ mod ending;
 mod job;
 mod lease;
 mod lines;
+mod path;
 mod pause;
 mod pool;
 mod process;

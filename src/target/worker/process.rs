@@ -6,6 +6,7 @@ use super::super::url::unsent;
 use super::WorkerConfig;
 use super::desk::{Desk, Errand};
 use super::ending::{Ended, Ending, Undead};
+use super::lines::Unasked;
 use super::pool::Patience;
 use super::protocol::{Breach, answer};
 use super::renewal::Renewal;
@@ -13,6 +14,7 @@ use super::start::{CLOSED_STDOUT, Started, with};
 use crate::engine::{Blame, Outcome};
 use crate::payload::{PayloadError, Piece};
 use bytes::Buf;
+use futures_util::FutureExt;
 use std::future::pending;
 use std::io;
 use std::os::fd::AsFd;
@@ -117,7 +119,7 @@ impl Process {
             if !matches!(leave.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
                 break (Close::Told, None);
             }
-            if let Err(close) = self.is_fit() {
+            if let Err(close) = self.is_fit().await {
                 break (close, None);
             }
             let came = match self.desk.next(&self.wake) {
@@ -133,11 +135,16 @@ impl Process {
     }
 
     /// Looks whether it can be given a job: what is wrong already is not to be the next message's trouble.
-    fn is_fit(&mut self) -> Result<(), Close> {
-        if self.ways.job.has_ended().map_err(Close::Lost)? {
-            return Err(Close::Died);
+    async fn is_fit(&mut self) -> Result<(), Close> {
+        let Started { stdout, job, .. } = &mut self.ways;
+        if let Some(ended) = job.ended().now_or_never() {
+            return Err(ended.map_or_else(Close::Lost, |()| Close::Died));
         }
-        self.ways.stdout.unasked().map_err(Close::Lost)?.map_or(Ok(()), |breach| Err(Close::Breach(breach)))
+        match stdout.unasked().map_err(Close::Lost)? {
+            Unasked::Nothing => Ok(()),
+            Unasked::Said(breach) => Err(Close::Breach(breach)),
+            Unasked::End => Err(silent(job).await),
+        }
     }
 
     /// Waits for something to do.

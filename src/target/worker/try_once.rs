@@ -5,6 +5,7 @@ use super::super::url::unsent;
 use super::WorkerConfig;
 use super::desk::{Door, Hands, Receipt};
 use super::job::{prepare, recipe};
+use super::path::Paths;
 use super::pool::Patience;
 use crate::engine::{Blame, BoxFuture, Message, Outcome, Target};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ const KILL_LIMIT: Duration = Duration::from_millis(500);
 /// Dropping an attempt kills the process that works on it, with all that it has started, before the drop returns.
 pub(super) struct WorkerTarget {
     recipe: Option<Arc<Recipe>>,
+    paths: Paths,
     /// How long an attempt waits for a process that is ready.
     limit: Duration,
     door: Arc<Door>,
@@ -29,11 +31,12 @@ pub(super) struct WorkerTarget {
 impl WorkerTarget {
     pub fn new(config: &WorkerConfig, patience: Patience, door: &Arc<Door>) -> Self {
         let recipe = config.parsed.map(|parsed| Arc::new(recipe(parsed)));
-        WorkerTarget { recipe, limit: config.start_timeout + patience.slack, door: Arc::clone(door) }
+        let limit = config.start_timeout + patience.slack;
+        WorkerTarget { recipe, paths: Paths::default(), limit, door: Arc::clone(door) }
     }
 
     async fn run(&self, message: &Message) -> Outcome {
-        let job = match prepare(self.recipe.as_ref(), message).await {
+        let job = match prepare(self.recipe.as_ref(), message, &self.paths).await {
             Ok(job) => job,
             Err(error) => return unsent(&error),
         };
