@@ -4,7 +4,7 @@
 use super::layout::{OpenError, PAUSED};
 use super::served::Maildir;
 use crate::engine::text::printable;
-use rustix::fs::{Access, AtFlags, Dir, Mode, OFlags, accessat, open};
+use rustix::fs::{Access, AtFlags, CWD, Dir, Mode, OFlags, accessat, openat};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -32,7 +32,7 @@ pub fn pauses(path: &Path) -> Result<Vec<Pause>, OpenError> {
     let folder = path.join(PAUSED);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // The standard library's reader panics where a folder fails to close.
-    let entries = match open(&folder, flags, Mode::empty()).and_then(Dir::new) {
+    let entries = match openat(CWD, &folder, flags, Mode::empty()).and_then(Dir::new) {
         Ok(entries) => entries,
         Err(Errno::NOENT) => return Ok(Vec::new()),
         Err(error) => return Err(OpenError::io(path, PAUSED)(error)),

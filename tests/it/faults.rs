@@ -1,6 +1,6 @@
 //! Killed at each call, and failing at each call: nothing is lost.
 //!
-//! SQLite's n-th operation loop: a drain of mail that goes each way there is, killed at its first call of a name,
+//! `SQLite`'s n-th operation loop: a drain of mail that goes each way there is, killed at its first call of a name,
 //! then at its second, and so on until it ends undisturbed; the same with an error instead. After each an
 //! undisturbed drain takes what is left, and the books of a [`Ledger`](crate::support::Ledger) have to balance.
 //! The names are those of a trace: what the program calls is tampered with, or left alone for a reason that is told.

@@ -103,8 +103,11 @@ impl Bounds {
         if let Some(interval) = self.interval {
             // In no window may there be more than fit into it, and what may be made up for.
             for (&since, count) in self.begun.iter().rev().zip(1u32..) {
-                if interval * (count - 1) > now - since + Self::BURST {
-                    return Err(format!("{count} attempts within {:?}, one each {interval:?} is allowed", now - since));
+                if interval * (count - 1) > now.saturating_sub(since) + Self::BURST {
+                    return Err(format!(
+                        "{count} attempts within {:?}, one each {interval:?} is allowed",
+                        now.saturating_sub(since)
+                    ));
                 }
             }
         }

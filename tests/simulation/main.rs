@@ -95,7 +95,9 @@ fn every_seed_keeps_every_promise() {
     let mut failed = Vec::new();
     for (failure, counted) in ended {
         failed.extend(failure);
-        counted.into_iter().for_each(|(what, count)| *counts.entry(what).or_default() += count);
+        for (what, count) in counted {
+            *counts.entry(what).or_default() += count;
+        }
     }
     if let Some((seed, fault)) = failed.into_iter().min() {
         panic!("this was seed {seed}: MAILDIRQ_SEED={seed} cargo test --test simulation\n{fault}");

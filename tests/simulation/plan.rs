@@ -160,7 +160,7 @@ impl Life {
         events.push((last_at, Event::Last(last)));
         if dice.u32(..4) == 0 {
             // The orders of a person who has no patience.
-            events.push((last_at + time(dice, Duration::from_secs(60)), Event::Last(LastOrder::Now)));
+            events.push((last_at + time(dice, Duration::from_mins(1)), Event::Last(LastOrder::Now)));
         }
         let crash_after = (dice.u32(..4) == 0).then(|| dice.u64(..100));
         Life { until, lanes: dice.usize(1..4), events, crash_after }
