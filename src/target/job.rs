@@ -137,11 +137,14 @@ impl Job {
                 () = too_much => None,
             }
         };
-        let in_time = if let Ok(Some(ended)) = timeout(limit, ended).await {
-            ended.map(|()| true)
-        } else {
-            self.orphans.signal_group(Signal::TERM)?;
-            self.killed_after(grace).await.map(|()| false)
+        let in_time = match timeout(limit, ended).await {
+            Ok(Some(ended)) => ended.map(|()| true),
+            // Whoever was stopped finds the time up, though the program has long ended.
+            Err(_) if self.has_ended()? => Ok(true),
+            Ok(None) | Err(_) => {
+                self.orphans.signal_group(Signal::TERM)?;
+                self.killed_after(grace).await.map(|()| false)
+            }
         }?;
         let at = Instant::now();
         self.end_orphans(at + REST).await;

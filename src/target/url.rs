@@ -15,9 +15,11 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGEN
 use reqwest::{Client, Proxy, Request, Response};
 use std::error::Error;
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 use tower::util::MapRequestLayer;
 
@@ -25,6 +27,8 @@ use tower::util::MapRequestLayer;
 const AGENT: &str = concat!("maildirq/", env!("CARGO_PKG_VERSION"));
 /// How much of an answer is read, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024;
+/// For how long it is looked whether an answer has come, once the time for it is up.
+const LAST_LOOK: Duration = Duration::from_millis(50);
 /// How long the rest of an answer is waited for once its status is known.
 const ANSWER_REST: Duration = Duration::from_secs(1);
 
@@ -219,7 +223,7 @@ impl Target for UrlTarget {
                 Ok(contents) => contents,
                 Err(error) => return unsent(&error),
             };
-            match timeout(limit, self.post(message, &contents)).await {
+            match answer_within(limit, self.post(message, &contents)).await {
                 Ok(Ok(response)) => judge(response, &self.config.answers, &self.secrets).await,
                 Ok(Err(error)) => self.failure(&error.without_url()),
                 Err(_) => Outcome::Retry {
@@ -230,6 +234,16 @@ impl Target for UrlTarget {
                 },
             }
         })
+    }
+}
+
+/// What is answered in time, though it may be read late: whoever was stopped, or whose machine stood still, finds the
+/// time up and the answer there, and must not ask again.
+async fn answer_within<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let mut answer = pin!(answer);
+    match timeout(limit, answer.as_mut()).await {
+        Ok(answer) => Ok(answer),
+        Err(_) => timeout(LAST_LOOK, answer).await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::support::wait::comes_true;
-use crate::support::{App, Exit, Launch, Maildir, Maildirq, SOON, holds_for, wait_until};
+use crate::support::{App, Exit, Launch, Maildir, Maildirq, SOON, holds_for, skipped, wait_until};
 
 const MAIL: &str = "From: ada@example.org\nSubject: arrival\n\nHello\n";
 
@@ -175,7 +175,7 @@ fn inotify_is_used_as_soon_as_there_is_one() {
 fn mail_that_inotify_could_not_tell_of_is_found() {
     let limit: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
     if limit > 100_000 {
-        return eprintln!("skipped: this machine queues {limit} events, too many to fill that up");
+        return skipped(format_args!("this machine queues {limit} events, too many to fill that up"));
     }
     let (maildir, app) = (Maildir::in_memory(), App::accepting());
     let maildirq = watch_by_events(&maildir, &app).start();

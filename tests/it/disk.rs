@@ -7,13 +7,24 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 use crate::support::disk::set_immutable;
-use crate::support::{Answer, App, Disk, Exit, Gate, Launch, Maildir, Maildirq, SOON, holds_for, wait_until};
+use crate::support::ledger::number_in;
+use crate::support::limits::ProcessLimit;
+use crate::support::{
+    Allowed, Answer, App, Disk, Exit, Fault, Gate, Launch, Ledger, Maildir, Maildirq, Request, SOON, Script, holds_for,
+    skipped, wait_until,
+};
 
 const MAIL: &str = "From: ada@example.org\nSubject: disk\n\nHello\n";
 
+type Make = fn() -> Option<Disk>;
 type Fill = fn(&Disk);
-/// The options that make a disk small, and what then fills it.
-const WAYS_TO_BE_FULL: [(&str, Fill); 2] = [("size=1m", Disk::fill), ("nr_inodes=200", Disk::fill_inodes)];
+/// A small disk, and what then fills it.
+const WAYS_TO_BE_FULL: [(Make, Fill); 4] = [
+    (|| Disk::tmpfs("size=1m"), Disk::fill),
+    (|| Disk::tmpfs("nr_inodes=200"), Disk::fill_inodes),
+    (Disk::ext4, Disk::fill),
+    (Disk::ext4, Disk::fill_inodes),
+];
 
 /// Searches so often that whatever comes again at a search, comes again here.
 fn watch(maildir: &Maildir, app: &App) -> Launch {
@@ -79,7 +90,7 @@ fn what_could_not_be_removed_is_removed_when_it_can_be() {
     let name = maildir.deliver(MAIL);
     let message = maildir.message(&name);
     if !set_immutable(&message, true) {
-        return eprintln!("skipped: chattr +i is not to be had here");
+        return skipped("chattr +i is not to be had here");
     }
     let maildirq = watch(&maildir, &app).start();
     app.wait_for_accepted(1);
@@ -158,8 +169,8 @@ fn a_disk_that_gives_up_stops_the_posting_but_not_the_daemon() {
 /// T13
 #[test]
 fn on_a_full_disk_mail_is_taken_and_what_fails_waits() {
-    for (options, fill) in WAYS_TO_BE_FULL {
-        let Some(disk) = Disk::tmpfs(options) else { return };
+    for (make, fill) in WAYS_TO_BE_FULL {
+        let Some(disk) = make() else { return };
         let (maildir, app) = (served_before(Maildir::under(disk.path())), App::answering(|_| later(400)));
         for _ in 0..5 {
             maildir.deliver(MAIL);
@@ -186,8 +197,8 @@ fn on_a_full_disk_mail_is_taken_and_what_fails_waits() {
 /// T13
 #[test]
 fn a_disk_that_fills_up_does_not_stop_a_running_daemon() {
-    for (options, fill) in WAYS_TO_BE_FULL {
-        let Some(disk) = Disk::tmpfs(options) else { return };
+    for (make, fill) in WAYS_TO_BE_FULL {
+        let Some(disk) = make() else { return };
         let maildir = Maildir::under(disk.path());
         let (failing, succeeding) = (Gate::closed(), Gate::closed());
         let app = App::answering({
@@ -252,19 +263,80 @@ fn a_first_start_on_a_full_disk_says_so_and_leaves_nothing_half_made() {
     assert_eq!(app.count(), 1);
 }
 
+/// T13. What waits on a full disk goes each way there is, and the books balance.
+#[test]
+fn a_backlog_on_a_full_disk_is_settled() {
+    for (make, fill) in WAYS_TO_BE_FULL {
+        let Some(disk) = make() else { return };
+        let maildir = served_before(Maildir::under(disk.path()));
+        let mut ledger = Ledger::produce(&maildir, 32, 13);
+        fill(&disk);
+        let app = App::plan(answer_by_number).forgetting().start();
+        let maildirq = watch(&maildir, &app).start();
+        wait_until("all is settled", SOON, || maildir.waiting().is_empty());
+        assert_eq!(maildirq.stop(), Exit::Ok);
+
+        let mut verdict = ledger.audit(&app.deliveries(), Allowed::nothing());
+        let in_log = maildirq.events("death_not_written").len();
+        let without_reason = verdict.faults.iter().filter(|fault| matches!(fault, Fault::NoReason { .. })).count();
+        assert!(without_reason <= in_log, "{in_log} reasons are in the log instead: {verdict}");
+        verdict.faults.retain(|fault| !matches!(fault, Fault::NoReason { .. }));
+        assert!(verdict.faults.is_empty(), "{verdict}");
+        assert_eq!((verdict.accepted, verdict.dead), (28, 4), "{verdict}");
+    }
+}
+
+/// One in eight is refused, and one fails at first.
+fn answer_by_number(request: &Request) -> Answer {
+    match (number_in(&request.body).map(|number| number % 8), request.attempt()) {
+        (Some(3), _) => Answer::status(422),
+        (Some(5), Some(1)) => Answer::status(400).header("retry-after", 1),
+        _ => Answer::ok(),
+    }
+}
+
 /// T14. Nothing could be moved there in one step.
 #[test]
-fn a_dead_folder_on_another_disk_is_refused() {
-    let (maildir, app) = (served_before(Maildir::new()), App::accepting());
-    let dead = maildir.path().join(".maildirq.dead");
-    let Some(_disk) = Disk::tmpfs_over(&dead) else { return };
-    maildir.deliver(MAIL);
-    for launch in [watch(&maildir, &app), drain(&maildir, &app)] {
-        let maildirq = launch.log_text().run();
-        assert_eq!(maildirq.exit(), Exit::Config);
-        maildirq.wait_for_line(".maildirq.dead/new is not on the file system of");
+fn folders_on_another_disk_are_refused() {
+    for (folder, done) in [(".maildirq.dead", "remove"), (".maildirq.done", "keep")] {
+        let (maildir, app) = (served_before(Maildir::new()), App::accepting());
+        let place = maildir.path().join(folder);
+        fs::create_dir_all(&place).unwrap();
+        let Some(_disk) = Disk::tmpfs_over(&place) else { return };
+        maildir.deliver(MAIL);
+        let toml = format!("done = '{done}'\n{}", config(&maildir, &app));
+        for launch in [Maildirq::watch_config(&toml), Maildirq::drain_config(&toml)] {
+            let maildirq = launch.log_text().run();
+            assert_eq!(maildirq.exit(), Exit::Config);
+            maildirq.wait_for_line(&format!("{folder}/new is not on the file system of"));
+        }
+        assert_eq!((app.count(), maildir.waiting().len()), (0, 1));
     }
-    assert_eq!((app.count(), maildir.waiting().len()), (0, 1));
+}
+
+/// T17. Whoever holds on to the disk that is gone would take its mail for that of the Maildir.
+#[test]
+fn a_disk_that_is_unmounted_and_mounted_again_is_served_again() {
+    let Some(disk) = Disk::ext4() else { return };
+    let maildir = Maildir::under(disk.path());
+    let app = App::accepting();
+    let maildirq = watch(&maildir, &app).start();
+    let mut ledger = Ledger::produce(&maildir, 10, 17);
+    wait_until("all is settled", SOON, || maildir.waiting().is_empty());
+
+    disk.unmount();
+    maildirq.wait_for_event("hampered");
+    holds_for("nothing is made where the disk was", Duration::from_millis(500), || {
+        fs::read_dir(disk.path()).unwrap().count() == 0
+    });
+    assert!(maildirq.is_running());
+    disk.mount_again();
+    ledger.produce_more(10, 18);
+    wait_until("all is settled", SOON, || maildir.waiting().is_empty());
+    maildirq.wait_for_event("well");
+    assert_eq!(maildirq.stop(), Exit::Ok);
+    let verdict = ledger.check(&app.deliveries(), Allowed::nothing());
+    assert_eq!(verdict.accepted, 20, "{verdict}");
 }
 
 /// T38
@@ -282,6 +354,40 @@ fn where_few_files_may_be_open_fewer_mails_are_worked_on_at_a_time() {
     assert!(!maildirq.lines().concat().contains("Too many open files"));
     assert!(app.most_at_once() < MAILS);
     assert_eq!((app.count(), maildir.waiting().len()), (MAILS, 0));
+}
+
+/// T38
+#[test]
+fn with_forty_open_files_all_mail_is_delivered() {
+    let (maildir, app) = (Maildir::in_memory(), App::plan(answer_by_number).forgetting().start());
+    let mut ledger = Ledger::produce(&maildir, 200, 38);
+    let maildirq = watch(&maildir, &app).concurrency(32).by_way_of(&["prlimit", "--nofile=40"]).start();
+    ledger.produce_more(200, 39);
+    wait_until("all is settled", SOON, || maildir.waiting().is_empty());
+    assert!(maildirq.events("hampered")[0]["asked"] == 32, "it says that it does less than it was asked to");
+    assert_eq!(maildirq.stop(), Exit::Ok);
+    let verdict = ledger.check(&app.deliveries(), Allowed::nothing());
+    assert_eq!((verdict.accepted, verdict.dead), (350, 50), "{verdict}");
+}
+
+/// T38
+#[test]
+fn when_no_more_processes_can_be_started_mail_waits_until_they_can() {
+    let (maildir, script) = (Maildir::in_memory(), Script::new("cat >/dev/null; echo >>runs"));
+    let maildirq = Maildirq::watch_config(&script.config(&maildir, "breaker = { probe = '100ms' }")).start();
+    maildirq.wait_for_event("ready");
+    let Some(group) = ProcessLimit::of(&maildirq) else { return };
+    group.allow(Some(0));
+    for _ in 0..10 {
+        maildir.deliver(MAIL);
+    }
+    maildirq.wait_for_line("Resource temporarily unavailable");
+    holds_for("nothing is run", Duration::from_secs(1), || maildirq.is_running() && script.told("runs").is_none());
+    assert_eq!((maildir.waiting().len(), maildir.dead().len()), (10, 0));
+    group.allow(None);
+    wait_until("all is done", SOON, || maildir.waiting().is_empty());
+    assert_eq!(maildirq.stop(), Exit::Ok);
+    assert_eq!((script.told("runs").unwrap().len(), maildir.dead().len()), (10, 0));
 }
 
 /// T38

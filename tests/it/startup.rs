@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::support::{Exit, Launch, Maildir};
+use crate::support::{Exit, Launch, Maildir, skipped};
 
 const URL: &str = "http://127.0.0.1:9/mail";
 
@@ -59,7 +59,7 @@ fn what_is_no_maildir_is_called_so_and_left_as_it_was() {
 fn a_maildir_that_is_not_ours_to_write_is_refused_with_advice() {
     const NOBODY: u32 = 65534;
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("skipped: only root can become somebody else");
+        return skipped("only root can become somebody else");
     }
     for (mode, folder) in [(0o555, "new"), (0o000, "new"), (0o555, "")] {
         let maildir = Maildir::new();

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
-use crate::support::{Answer, App, Exit, Launch, Maildir, Maildirq, Request, SOON, holds_for, wait_until};
+use crate::support::{Answer, App, Exit, Launch, Maildir, Maildirq, Request, SOON, holds_for, skipped, wait_until};
 
 const MAIL: &str = "From: ada@example.org\nSubject: zoo\n\nHello\n";
 
@@ -96,7 +96,7 @@ fn a_device_is_never_read() {
     // /dev/zero it is: a mail without end.
     let zeros = maildir.message("zero");
     if let Err(why) = mknodat(CWD, &zeros, FileType::CharacterDevice, Mode::RUSR | Mode::WUSR, makedev(1, 5)) {
-        return eprintln!("skipped: cannot make a device: {why}");
+        return skipped(format_args!("cannot make a device: {why}"));
     }
     let report = maildirq.wait_for_event("no_message");
     assert!(report["message"].as_str().unwrap().contains("a device"), "{report}");
@@ -261,7 +261,7 @@ fn done_mail_is_kept_where_that_is_wanted() {
 fn root_becomes_the_owner_and_leaves_alone_what_the_owner_cannot_read() {
     const NOBODY: u32 = 65534;
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("skipped: only root can become somebody else");
+        return skipped("only root can become somebody else");
     }
     let (maildir, app) = (Maildir::new(), App::accepting());
     maildir.give_to(NOBODY);

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -46,6 +47,29 @@ impl Maildirq {
         Ambush { strace, home }
     }
 
+    /// From now on strace writes down all calls of all its threads, with these options of its own.
+    pub fn trace_all(&self, options: &[impl AsRef<OsStr>]) -> Ambush {
+        let home = TempDir::new().unwrap();
+        let strace = Command::new("strace")
+            .args(["-qq", "-f", "-o"])
+            .arg(home.path().join("trace"))
+            .args(["-p", &self.pid().as_raw_nonzero().to_string()])
+            .args(options)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let tracer = format!("TracerPid:\t{}\n", strace.id());
+        let is_traced =
+            |task: PathBuf| fs::read_to_string(task.join("status")).is_ok_and(|said| said.contains(&tracer));
+        wait_until("strace at all threads", SOON, || self.tasks().into_iter().all(is_traced));
+        Ambush { strace, home }
+    }
+
+    fn tasks(&self) -> Vec<PathBuf> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid().as_raw_nonzero())).unwrap();
+        tasks.flatten().map(|task| task.path()).collect()
+    }
+
     fn thread(&self, name: &str) -> Option<String> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.pid().as_raw_nonzero())).unwrap().flatten();
         let is_it =
@@ -55,6 +79,11 @@ impl Maildirq {
 }
 
 impl Ambush {
+    /// What strace has written by now.
+    pub fn so_far(&self) -> String {
+        fs::read_to_string(self.home.path().join("trace")).unwrap()
+    }
+
     /// What strace wrote, once the thread has ended.
     pub fn trace(mut self) -> String {
         let strace = &mut self.strace;

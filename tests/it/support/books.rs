@@ -13,6 +13,8 @@ use super::verdict::{Allowed, Fault, Verdict};
 /// All that is known when everything is quiet.
 pub(super) struct Books<'a> {
     digests: &'a BTreeMap<u64, String>,
+    /// How many of them were delivered to their end. They are numbered in turn.
+    delivered: u64,
     attempts: BTreeMap<u64, Vec<&'a Delivery>>,
     /// The digests of what lies in the Maildir.
     waiting: BTreeMap<u64, String>,
@@ -21,10 +23,16 @@ pub(super) struct Books<'a> {
 }
 
 impl<'a> Books<'a> {
-    pub(super) fn open(maildir: &'a Maildir, digests: &'a BTreeMap<u64, String>, deliveries: &'a [Delivery]) -> Self {
+    pub(super) fn open(
+        maildir: &'a Maildir,
+        digests: &'a BTreeMap<u64, String>,
+        delivered: u64,
+        deliveries: &'a [Delivery],
+    ) -> Self {
         let waiting = maildir.waiting().into_iter().map(|name| maildir.message(name));
         Books {
             digests,
+            delivered,
             attempts: by_number(deliveries),
             waiting: waiting.filter_map(read).collect(),
             dead: maildir.dead().into_iter().filter_map(read).collect(),
@@ -44,7 +52,7 @@ impl<'a> Books<'a> {
             self.dead_without_reason(),
         ];
         Verdict {
-            produced: self.digests.len(),
+            produced: usize::try_from(self.delivered).expect("mails that were delivered one by one"),
             accepted: self.digests.keys().filter(|&&mail| self.acceptances(mail) > 0).count(),
             duplicates: self.duplicates().map(|(_, again)| again).sum(),
             attempts: self.attempts.values().map(Vec::len).sum(),
@@ -57,7 +65,7 @@ impl<'a> Books<'a> {
     fn lost(&self) -> Vec<Fault> {
         let is_somewhere =
             |mail| self.acceptances(mail) > 0 || self.dead.contains_key(&mail) || self.waiting.contains_key(&mail);
-        let mails = self.digests.keys().copied();
+        let mails = self.digests.keys().copied().take_while(|&mail| mail < self.delivered);
         mails.filter(|&mail| !is_somewhere(mail)).map(|mail| Fault::Lost { mail }).collect()
     }
 

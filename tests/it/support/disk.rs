@@ -11,12 +11,16 @@ use std::sync::PoisonError;
 use tempfile::TempDir;
 
 use super::maildir::FORKS;
+use super::skip::skipped;
 
 /// Unmounted when dropped; to be declared before the Maildir that lies on it.
 pub struct Disk {
     point: PathBuf,
-    _home: TempDir,
+    home: TempDir,
 }
+
+/// The name of the file that an ext4 is in.
+const IMAGE: &str = "image";
 
 /// Each is None where nobody may mount, and then it says so.
 impl Disk {
@@ -35,28 +39,46 @@ impl Disk {
     /// A real one, in a file.
     pub fn ext4() -> Option<Disk> {
         let home = TempDir::new().unwrap();
-        let (image, point) = (home.path().join("image"), home.path().join("disk"));
-        File::create(&image).and_then(|file| file.set_len(16 << 20)).unwrap();
+        make_ext4(&home, 16 << 20).and_then(|()| Disk::mount_image(home, "loop"))
+    }
+
+    /// A real one, in a file in memory, which writes nothing for as long as nobody syncs: the commit that the kernel
+    /// makes every five seconds comes after the test.
+    pub fn ext4_that_only_syncs() -> Option<Disk> {
+        let home = TempDir::new_in("/dev/shm").unwrap();
+        make_ext4(&home, 64 << 20).and_then(|()| Disk::mount_image(home, "loop,commit=300"))
+    }
+
+    /// A disk with this image.
+    pub(super) fn of_image(image: &Path) -> Option<Disk> {
+        let home = TempDir::new_in("/dev/shm").unwrap();
+        fs::rename(image, home.path().join(IMAGE)).unwrap();
+        Disk::mount_image(home, "loop")
+    }
+
+    fn mount_image(home: TempDir, options: &str) -> Option<Disk> {
+        let (image, point) = (home.path().join(IMAGE), home.path().join("disk"));
         fs::create_dir(&point).unwrap();
-        if let Err(why) = run("mkfs.ext4", &["-q"], &image) {
-            eprintln!("skipped: {why}");
-            return None;
-        }
-        Disk::mount(&["-o", "loop", &image.to_string_lossy()], point, home)
+        Disk::mount(&["-o", options, &image.to_string_lossy()], point, home)
     }
 
     fn mount(args: &[&str], point: PathBuf, home: TempDir) -> Option<Disk> {
         if let Err(why) = run("mount", args, &point) {
-            eprintln!("skipped: {why}");
+            skipped(why);
             return None;
         }
-        Some(Disk { point, _home: home })
+        Some(Disk { point, home })
     }
 }
 
 impl Disk {
     pub fn path(&self) -> &Path {
         &self.point
+    }
+
+    /// The file that an ext4 is in.
+    pub(super) fn image(&self) -> PathBuf {
+        self.home.path().join(IMAGE)
     }
 
     /// Nobody may have a file open for writing.
@@ -67,6 +89,16 @@ impl Disk {
     /// As ext4 gives up where it finds itself damaged: from now on, and for good, it is only read.
     pub fn give_up(&self) {
         run("mount", &["-o", "remount,abort"], &self.point).unwrap();
+    }
+
+    /// Whoever has a file open there keeps the disk, but not the place.
+    pub fn unmount(&self) {
+        run("umount", &["--lazy"], &self.point).unwrap();
+    }
+
+    /// An ext4 that was unmounted.
+    pub fn mount_again(&self) {
+        run("mount", &["-o", "loop", &self.image().to_string_lossy()], &self.point).unwrap();
     }
 
     /// Leaves not a byte free.
@@ -99,6 +131,13 @@ impl Drop for Disk {
         // Lazily: whoever still has a file open there does not keep the name.
         let _ = run("umount", &["--lazy"], &self.point);
     }
+}
+
+/// None where that cannot be done, and then it says so. All of it is made at once, so that nothing is written later.
+fn make_ext4(home: &TempDir, size: u64) -> Option<()> {
+    let image = home.path().join(IMAGE);
+    File::create(&image).and_then(|file| file.set_len(size)).unwrap();
+    run("mkfs.ext4", &["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"], &image).map_err(skipped).ok()
 }
 
 /// Makes a file one that not even root can remove, or takes that back. False where there is no such thing.

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -42,7 +42,10 @@ pub struct Ledger {
 
 #[derive(Default)]
 struct Shared {
+    /// Of all mails, the one among them that is being delivered.
     digests: Mutex<BTreeMap<u64, String>>,
+    /// How many are safe on the disk, each with its name.
+    delivered: AtomicU64,
     stopping: AtomicBool,
 }
 
@@ -77,7 +80,20 @@ impl Ledger {
 
     /// How many are delivered so far.
     pub fn produced(&self) -> usize {
-        self.shared.digests.lock().unwrap().len()
+        usize::try_from(self.shared.count()).unwrap()
+    }
+
+    /// The same books as they stand now. A mail whose delivery has only begun may be there, and need not.
+    pub fn so_far(&self) -> Ledger {
+        let (digests, delivered) = (self.shared.digests.lock().unwrap().clone(), self.shared.count());
+        let shared = Shared { digests: digests.into(), delivered: delivered.into(), stopping: true.into() };
+        Ledger { maildir: self.maildir.clone(), shared: Arc::new(shared), producer: None }
+    }
+
+    /// The same books for a copy of the Maildir.
+    pub fn at(mut self, copy: Maildir) -> Ledger {
+        self.maildir = copy;
+        self
     }
 
     /// Whether all are delivered.
@@ -105,7 +121,7 @@ impl Ledger {
     pub fn audit(&mut self, deliveries: &[Delivery], allowed: Allowed) -> Verdict {
         self.finish();
         let digests = self.shared.digests.lock().unwrap();
-        Books::open(&self.maildir, &digests, deliveries).balance(allowed)
+        Books::open(&self.maildir, &digests, self.shared.count(), deliveries).balance(allowed)
     }
 }
 
@@ -133,15 +149,16 @@ impl Shared {
                 Pace::Wait => _ = comes_true(Duration::from_millis(5), is_stopping),
                 Pace::Deliver => {
                     let mail = mail(number, &mut dice);
-                    maildir.deliver(&mail);
                     self.digests.lock().unwrap().insert(number, sha256(&mail));
+                    maildir.deliver(&mail);
+                    self.delivered.store(number + 1, Ordering::SeqCst);
                 }
             }
         }
     }
 
     fn count(&self) -> u64 {
-        self.digests.lock().unwrap().len() as u64
+        self.delivered.load(Ordering::SeqCst)
     }
 }
 

@@ -17,6 +17,10 @@ use tempfile::TempDir;
 /// being written: its file would seem to have a writer for longer than it has.
 pub(super) static FORKS: RwLock<()> = RwLock::new(());
 
+/// An MTA holds this for reading at each step of a delivery. Whoever holds it for writing has them all stand still
+/// between two steps.
+pub(super) static STEPS: RwLock<()> = RwLock::new(());
+
 /// Clones are the same Maildir; it is deleted with the last of them.
 #[derive(Clone)]
 pub struct Maildir {
@@ -37,6 +41,12 @@ impl Maildir {
 
     pub fn under(base: impl AsRef<Path>) -> Maildir {
         Maildir::at_home(TempDir::new_in(base).unwrap())
+    }
+
+    /// This one as it is on a copy of its disk. It is not deleted: the copy is.
+    pub fn on_copy(&self, disk: &Path, copy: &Path) -> Maildir {
+        let path = copy.join(self.path.strip_prefix(disk).expect("it lies on that disk"));
+        Maildir { path, home: Arc::new(TempDir::new().unwrap()) }
     }
 
     fn at_home(home: TempDir) -> Maildir {
@@ -104,9 +114,9 @@ impl Maildir {
 
     pub fn deliver_as(&self, name: impl AsRef<OsStr>, mail: impl AsRef<[u8]>) -> OsString {
         let tmp = self.write_tmp(name.as_ref(), mail.as_ref());
-        fs::hard_link(&tmp, self.message(&name)).unwrap();
-        fs::remove_file(tmp).unwrap();
-        self.sync_new();
+        step(|| fs::hard_link(&tmp, self.message(&name)).unwrap());
+        step(|| fs::remove_file(tmp).unwrap());
+        step(|| self.sync_new());
         name.as_ref().into()
     }
 
@@ -129,13 +139,22 @@ impl Maildir {
     fn write_tmp(&self, name: &OsStr, mail: &[u8]) -> PathBuf {
         let _writing = FORKS.read().unwrap_or_else(PoisonError::into_inner);
         let tmp = self.tmp_folder().join(name);
-        let mut file = File::create_new(&tmp).unwrap();
-        file.write_all(mail).unwrap();
-        file.sync_all().unwrap();
+        let mut file = step(|| File::create_new(&tmp).unwrap());
+        step(|| file.write_all(mail).unwrap());
+        step(|| file.sync_all().unwrap());
         tmp
     }
 
-    fn sync_new(&self) {
+    /// As an MDA does it that leaves it to the kernel when mail comes onto the disk: write to `tmp`, rename into `new`.
+    pub fn deliver_unsynced(&self, mail: impl AsRef<[u8]>) -> OsString {
+        let name = unique_name();
+        let tmp = self.tmp_folder().join(&name);
+        fs::write(&tmp, mail).unwrap();
+        fs::rename(tmp, self.message(&name)).unwrap();
+        name
+    }
+
+    pub fn sync_new(&self) {
         File::open(self.new_folder()).and_then(|folder| folder.sync_all()).unwrap();
     }
 }
@@ -220,6 +239,11 @@ impl SlowDelivery {
     pub fn finish(self) -> OsString {
         self.name
     }
+}
+
+fn step<T>(work: impl FnOnce() -> T) -> T {
+    let _turn = STEPS.read().unwrap_or_else(PoisonError::into_inner);
+    work()
 }
 
 /// In the form that maildir(5) gives: time, something unique, host.

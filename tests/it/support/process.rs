@@ -256,6 +256,14 @@ impl Maildirq {
         self.status_field("Uid:").try_into().expect("a user id")
     }
 
+    /// Whether each of its threads has been stopped by SIGSTOP, or will be as soon as the disk has answered.
+    pub fn stands_still(&self) -> bool {
+        let threads = fs::read_dir(self.proc("task")).unwrap().map(|thread| thread.unwrap().path());
+        let told = threads.map(|path| fs::read_to_string(path.join("status")).unwrap_or_default());
+        let states = told.filter_map(|status| Some(status.split_once("\nState:\t")?.1.chars().next()));
+        states.into_iter().all(|state| matches!(state, Some('T' | 'D')))
+    }
+
     /// How often its threads of this name have gone to sleep so far; of all threads for "".
     pub fn naps(&self, thread: &str) -> u64 {
         let threads = fs::read_dir(self.proc("task")).unwrap().map(|thread| thread.unwrap().path());
