@@ -150,9 +150,7 @@ fn a_disk_that_gives_up_stops_the_posting_but_not_the_daemon() {
         let gate = gate.clone();
         move |_| Answer::ok().through(&gate)
     });
-    for _ in 0..5 {
-        maildir.deliver(MAIL);
-    }
+    let mut ledger = Ledger::produce(&maildir, 5, 12);
     let maildirq = watch(&maildir, &app).concurrency(1).start();
     app.wait_for_requests(1);
     disk.give_up();
@@ -164,6 +162,12 @@ fn a_disk_that_gives_up_stops_the_posting_but_not_the_daemon() {
     assert_eq!(maildirq.events("queue_fault").len(), 1, "it is said once");
     assert_eq!(maildirq.stop(), Exit::Ok);
     assert_eq!(maildir.waiting().len(), 5);
+
+    disk.unmount();
+    disk.mount_again();
+    assert_eq!(drain(&maildir, &app).run().exit(), Exit::Ok);
+    let verdict = ledger.check(&app.deliveries(), Allowed::crashes(1, 1));
+    assert_eq!((verdict.accepted, verdict.duplicates), (5, 1), "the one that was taken could not be removed");
 }
 
 /// T13
