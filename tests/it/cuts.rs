@@ -23,6 +23,8 @@ const CONCURRENCY: usize = 8;
 /// What was done longer ago than this does not come again. It is the tenth of a second after which an fsync begins,
 /// and all the time that it takes on a busy machine; without that fsync it were minutes.
 const SYNCED_BY_NOW: Duration = Duration::from_secs(1);
+/// Mails that come at once.
+const BURST: u64 = 600;
 /// On one disk, before it is full.
 const CUTS_OF_A_DISK: usize = 8;
 
@@ -158,13 +160,19 @@ fn config(maildir: &Maildir, app: &App, done: &str) -> String {
     )
 }
 
-/// One mail in sixteen is refused, and one fails at first: stories are written and moved beside what is done.
+/// Some are refused, and some fail at first: stories are written and moved beside what is done.
 fn answer(request: &Request) -> Answer {
-    match (number_in(&request.body).map(|number| number % 16), request.attempt()) {
-        (Some(3), _) => Answer::status(422),
-        (Some(7), Some(1)) => Answer::status(400),
+    let number = number_in(&request.body).unwrap_or_default();
+    match request.attempt() {
+        _ if is_refused(number) => Answer::status(422),
+        Some(1) if number % 16 == 7 => Answer::status(400),
         _ => Answer::ok(),
     }
+}
+
+/// One in eight, but for long none at all: a death is synced at once, and all else that is done with it.
+fn is_refused(number: u64) -> bool {
+    number % BURST < BURST / 6 && number % 8 == 3
 }
 
 /// Up to 80 ms, by its number.
@@ -174,18 +182,17 @@ fn haste(request: &Request) -> Duration {
 
 /// So many mails at once, then none until all but a few are taken. While no MTA syncs, no one but maildirq does.
 fn bursts(app: &Arc<App>, over: &Arc<AtomicBool>) -> impl FnMut(u64) -> Pace + Send + 'static {
-    const BURST: usize = 600;
-    const FEW: usize = 10;
+    const FEW: u64 = 10;
     let (app, over, mut burst_ends) = (Arc::clone(app), Arc::clone(over), BURST);
     move |produced| {
-        let produced = usize::try_from(produced).unwrap();
         if over.load(Ordering::Relaxed) {
             return Pace::Stop;
         }
         if produced < burst_ends {
             return Pace::Deliver;
         }
-        if app.accepted().len() + produced / 16 + FEW >= produced {
+        let refused = (0..produced).filter(|&number| is_refused(number)).count();
+        if u64::try_from(app.accepted().len() + refused).unwrap() + FEW >= produced {
             burst_ends = produced + BURST;
         }
         Pace::Wait
