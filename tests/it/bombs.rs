@@ -95,7 +95,7 @@ const SETTINGS: &[(&str, usize, usize)] = &[
     ("format = \"json\"", usize::MAX, usize::MAX),
     ("format = \"postmark\"", 2, 1),
     ("format = \"mailgun\"", 3, 1),
-    ("format = \"json\"\nattachments = \"multipart\"\nsign = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"", 1, 1),
+    ("format = \"json\"\nattachments = \"multipart\"\nsign = \"whsec_b3RoZXItaHVudGVyMi1odW50ZXIyLWh1bnRlcjI=\"", 1, 1),
 ];
 /// With these the mail itself always arrives.
 const WHOLE: &[(&str, usize, usize)] = &[

@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::launch::binary;
-use crate::support::{Answer, App, Exit, Maildir, Maildirq, Request};
+use crate::support::{Answer, App, Exit, Maildir, Maildirq, Overheard, Request};
 use serde_json::Value;
 
 /// Each with what a target needs for it.
@@ -20,8 +20,8 @@ const FORMATS: &[(&str, &str)] = &[
         "fields = { key = \"k\", mail = { mail = \"raw\" }, text = { mail = \"text\" }, all = { mail = \"json\" } }",
     ),
     ("form", "encoding = \"urlencoded\"\nfields = { mail = { mail = \"raw_base64\" } }"),
-    ("mailgun", "signing_key = \"key\""),
-    ("mailgun-mime", "signing_key = \"key\""),
+    ("mailgun", "signing_key = \"hunter2-key\""),
+    ("mailgun-mime", "signing_key = \"hunter2-key\""),
     ("postmark", "raw_email = true"),
 ];
 
@@ -101,7 +101,7 @@ fn nothing_of_a_mail_is_in_a_header_whatever_the_format() {
         let (maildir, app) = (Maildir::new(), App::accepting());
         maildir.deliver(&mail);
         let mut settings = settings(format, more);
-        let _ = writeln!(settings, "sign = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"");
+        let _ = writeln!(settings, "sign = \"whsec_b3RoZXItaHVudGVyMi1odW50ZXIyLWh1bnRlcjI=\"");
         let drain = Maildirq::drain_with(&maildir, &app.url(), &settings).run();
         assert_eq!((drain.exit(), app.count()), (Exit::Ok, 1), "{format} {more}");
         for (name, value) in &app.requests()[0].headers {
@@ -137,7 +137,7 @@ fn a_signature_of_mailgun_can_be_of_the_attempt() {
     let maildir = Maildir::new();
     let app = App::answering(|request| if request.attempt() < Some(2) { Answer::status(400) } else { Answer::ok() });
     maildir.deliver_as("1000000000.M1P2Q3.mx", MAIL);
-    let settings = settings("mailgun-mime", "signing_key = \"key\"\ntimestamp = \"attempt\"");
+    let settings = settings("mailgun-mime", "signing_key = \"hunter2-key\"\ntimestamp = \"attempt\"");
     for exit in [Exit::SomeWait, Exit::Ok] {
         assert_eq!(Maildirq::drain_with(&maildir, &app.url(), &settings).run().exit(), exit);
     }
@@ -211,7 +211,7 @@ fn route(toml: &str, arguments: &[&str]) -> (Option<i32>, Vec<u8>, String) {
     let folder = tempfile::TempDir::new().unwrap();
     let config = folder.path().join("maildirq.toml");
     fs::write(&config, toml).unwrap();
-    let output = Command::new(binary()).arg("route").arg("-c").arg(&config).args(arguments).output().unwrap();
+    let output = Command::new(binary()).arg("route").arg("-c").arg(&config).args(arguments).overheard();
     (output.status.code(), output.stdout, String::from_utf8(output.stderr).unwrap())
 }
 
@@ -240,13 +240,13 @@ fn the_command_line_for_curl_sends_the_same_request() {
     let (maildir, app) = (Maildir::new(), App::answering(|_| Answer::status(400)));
     let name = maildir.deliver(MAIL);
     let url = format!("{}?key=hunter2", app.url());
-    let settings = "format = \"json\"\nsign = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\nauth = { bearer = \"hunter3\" }\nheaders = { X-Key = \"hunter4\" }\n";
+    let settings = "format = \"json\"\nsign = \"whsec_b3RoZXItaHVudGVyMi1odW50ZXIyLWh1bnRlcjI=\"\nauth = { bearer = \"hunter2-bearer\" }\nheaders = { X-Key = \"hunter2-header\" }\n";
     let toml = format!("maildir = {:?}\n[target.app]\nurl = \"{url}\"\n{settings}", maildir.path());
     let folder = tempfile::TempDir::new().unwrap();
     let config = folder.path().join("it's a config.toml");
     fs::write(&config, &toml).unwrap();
     let path = maildir.message(&name);
-    let output = Command::new(binary()).args(["route", "--curl", "-c"]).args([&config, &path]).output().unwrap();
+    let output = Command::new(binary()).args(["route", "--curl", "-c"]).args([&config, &path]).overheard();
     let line = String::from_utf8(output.stdout).unwrap();
     assert!(!line.contains("hunter"), "{line}");
 
@@ -256,14 +256,14 @@ fn the_command_line_for_curl_sends_the_same_request() {
         .args(["-c", &line])
         .env("PATH", path)
         .env("TARGET_URL", &url)
-        .env("HEADER_AUTHORIZATION", "Bearer hunter3")
-        .env("HEADER_X_KEY", "hunter4")
+        .env("HEADER_AUTHORIZATION", "Bearer hunter2-bearer")
+        .env("HEADER_X_KEY", "hunter2-header")
         .output()
         .unwrap();
     assert!(sent.status.success(), "{line}\n{}", String::from_utf8_lossy(&sent.stderr));
     let request = app.requests().remove(0);
-    assert_eq!(request.header("authorization"), Some("Bearer hunter3"));
-    assert_eq!(request.header("x-key"), Some("hunter4"));
+    assert_eq!(request.header("authorization"), Some("Bearer hunter2-bearer"));
+    assert_eq!(request.header("x-key"), Some("hunter2-header"));
     assert_eq!(request.header("content-type"), Some("application/json"));
     let object: Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!(object["id"], request.id());

@@ -1,14 +1,14 @@
 //! `maildirq gen`, and the map that the program prints of itself.
 
-use crate::support::Launch;
 use crate::support::launch::binary;
+use crate::support::{Launch, Overheard};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(binary()).args(arguments).output().unwrap()
+    Command::new(binary()).args(arguments).overheard()
 }
 
 fn said(arguments: &[&str]) -> String {

@@ -13,7 +13,7 @@ use toml::Value;
 
 use crate::support::launch::binary;
 use crate::support::postfix::Postfix;
-use crate::support::{Exit, Maildir, Maildirq, SOON, Script, wait_until};
+use crate::support::{Exit, Maildir, Maildirq, Overheard, SOON, Script, wait_until};
 
 /// Each argument on a line of its own, in a file for each run.
 const RECORD: &str = "printf '%s\\n' \"$@\" | tell run$$";
@@ -173,7 +173,7 @@ fn somebody() -> (String, u32, String) {
 }
 
 fn init(file: &Path, more: &[&str]) -> Output {
-    Command::new(binary()).args(["init", "--from-qmail"]).arg(file).args(more).output().unwrap()
+    Command::new(binary()).args(["init", "--from-qmail"]).arg(file).args(more).overheard()
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn what_makes_no_sense_ends_with_what_to_do() {
     };
     let of_root = file(".qmail-root", b"|true\n");
     chown(&of_root, Some(0), None).unwrap();
-    let flags = |flags: &[&str]| Command::new(binary()).arg("init").args(flags).output().unwrap();
+    let flags = |flags: &[&str]| Command::new(binary()).arg("init").args(flags).overheard();
     for (output, code, said) in [
         (init(&home.path().join(".qmail-none"), &[]), 66, "cannot read"),
         (init(home.path(), &[]), 64, "no name of a .qmail file"),

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::support::launch::binary;
 use crate::support::program::{Program, python};
-use crate::support::{Launch, Maildir, Maildirq};
+use crate::support::{Launch, Maildir, Maildirq, Overheard};
 
 const MAIL: &str = "From: Ada <ada@example.com>\nTo: support@example.org\nSubject: =?utf-8?q?caf=C3=A9?=\n\nHello\n";
 
@@ -94,7 +94,7 @@ fn blocks(page: &str) -> impl Iterator<Item = (&str, &str)> {
 fn init(app: &str, url: &str, maildir: &Maildir) -> String {
     let mut command = Command::new(binary());
     command.args(["init", "--app", app, "--url", url, "--maildir"]).arg(maildir.path());
-    let output = command.output().unwrap();
+    let output = command.overheard();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

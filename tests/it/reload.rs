@@ -413,19 +413,19 @@ mod targets {
             fs::write(&secret, format!("{token}\n")).unwrap();
             fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
         };
-        write("first-token-of-all");
+        write("first-hunter2-token");
         let auth = format!("auth = {{ bearer = {{ file = '{}' }} }}", secret.display());
         let toml = simple(&maildir, &app.url(), &auth);
         let watch = Maildirq::watch_config(&toml).arg("--verbose").start();
         watch.wait_for_event("ready");
         assert_one_more_comes(&app, &maildir);
 
-        write("second-token-of-all");
+        write("second-hunter2-token");
         assert_one_more_comes(&app, &maildir);
         watch.reload(&toml);
         assert_one_more_comes(&app, &maildir);
 
-        write("third-token\nof-all");
+        write("third-hunter2\ntoken-hunter2");
         watch.refuse_to_hang_up();
         fs::remove_file(&secret).unwrap();
         watch.refuse_to_hang_up();
@@ -433,9 +433,9 @@ mod targets {
 
         let requests = app.requests();
         let tokens: Vec<_> = requests.iter().filter_map(|request| request.header("authorization")).collect();
-        let [first, second] = ["first", "second"].map(|which| format!("Bearer {which}-token-of-all"));
+        let [first, second] = ["first", "second"].map(|which| format!("Bearer {which}-hunter2-token"));
         assert_eq!(tokens, [&first, &first, &second, &second]);
         assert_eq!(watch.stop(), Exit::Ok);
-        assert!(!watch.lines().iter().any(|line| line.contains("-token") || line.contains("of-all")));
+        assert!(!watch.lines().iter().any(|line| line.contains("-hunter2") || line.contains("-token")));
     }
 }

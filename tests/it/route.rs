@@ -1,6 +1,7 @@
 //! `maildirq route`: where a message would go, and why.
 
 use crate::support::launch::binary;
+use crate::support::leaks::assert_none_in;
 use crate::support::{Answer, App, Exit, Maildir, Maildirq, SOON, wait_until};
 use serde_json::Value;
 use std::fs::{self, Permissions};
@@ -80,7 +81,7 @@ impl Desk {
         let _ = child.stdin.take().unwrap().write_all(stdin);
         let output = child.wait_with_output().unwrap();
         let [said, talk] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-        assert!(!said.contains("hunter2") && !talk.contains("hunter2"), "{said}{talk}");
+        [&said, &talk].iter().for_each(|text| assert_none_in("maildirq route", text.as_bytes()));
         assert!(!said.contains('\u{1b}') && !talk.contains('\u{1b}'), "{said:?}{talk:?}");
         (output.status.code().unwrap(), said, talk)
     }

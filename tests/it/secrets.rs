@@ -2,16 +2,17 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::Command;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXUPPER};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::support::{Answer, App, Exit, Launch, Maildir, Maildirq, Request, SOON, Script, wait_until};
-
-/// What must not be seen, in any secret of these tests. As base64 it stands at a place where three bytes begin.
-const MARK: &str = "hunter2";
+use crate::support::launch::binary;
+use crate::support::leaks::{MARK, assert_none_below, assert_none_in};
+use crate::support::{Answer, App, Exit, Launch, Maildir, Maildirq, Mda, Overheard, Request, SOON, Script, wait_until};
 
 /// The three places from which a secret can come.
 #[derive(Clone, Copy, Debug)]
@@ -148,14 +149,14 @@ fn no_secret_is_seen_anywhere_outside_the_requests() {
     assert!(said.iter().any(|line| line.contains("401 Unauthorized (looks like configuration)")), "{said:?}");
     assert!(said.iter().any(|line| line.contains("cannot connect")), "{said:?}");
     for line in &said {
-        assert_no_secret("a line", line.as_bytes());
+        assert_none_in("a line", line.as_bytes());
     }
     assert!(spy.files().len() >= 10, "{:?}", spy.files());
     for file in spy.files() {
-        assert_no_secret(&file, &spy.told(&file).unwrap());
+        assert_none_in(&file, &spy.told(&file).unwrap());
     }
     assert!(maildir.stories().len() >= 10);
-    assert_no_secret_below(maildir.path());
+    assert_none_below(maildir.path());
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn wrong_credentials_look_like_configuration() {
     let reason = "401 Unauthorized (looks like configuration): who are you?";
     assert_eq!((drain.exit(), &drain.events("attempt")[0]["reason"]), (Exit::SomeWait, &reason.into()));
     assert_eq!(maildir.story(app.requests()[0].id())[0]["charged"], false);
-    drain.lines().iter().for_each(|line| assert_no_secret("a line", line.as_bytes()));
+    drain.lines().iter().for_each(|line| assert_none_in("a line", line.as_bytes()));
 }
 
 /// A webhook's path is often all that keeps others from using it.
@@ -190,8 +191,8 @@ fn the_path_of_a_url_that_is_a_reference_is_a_secret_too() {
     let drain = safe.open_for(drain).run();
 
     assert_eq!((drain.exit(), app.count()), (Exit::SomeDead, 2));
-    drain.lines().iter().for_each(|line| assert_no_secret("a line", line.as_bytes()));
-    assert_no_secret_below(maildir.path());
+    drain.lines().iter().for_each(|line| assert_none_in("a line", line.as_bytes()));
+    assert_none_below(maildir.path());
 }
 
 /// The reference, and what is said of it. All are in line 3, behind `auth = { bearer = `.
@@ -237,7 +238,7 @@ fn a_secret_that_is_not_there_is_pointed_at() {
             for word in ["maildirq.toml:3:", "3 │ auth = { bearer = {", "^"].iter().chain(words) {
                 assert!(said.contains(word), "{reference}: {word:?} is not said:\n{said}");
             }
-            assert_no_secret(&reference, said.as_bytes());
+            assert_none_in(&reference, said.as_bytes());
         }
     }
 }
@@ -276,7 +277,7 @@ fn a_secret_that_may_not_be_read_is_told_of() {
     for word in ["nobody.toml:4:19", "cannot read", "/token", "Permission denied", "^^"] {
         assert!(said.contains(word), "{word:?} is not said:\n{said}");
     }
-    assert_no_secret("what was said", said.as_bytes());
+    assert_none_in("what was said", said.as_bytes());
 }
 
 /// A secret is read anew when the configuration is, and a bad one leaves the old one in force.
@@ -307,7 +308,7 @@ fn a_reload_reads_secrets_anew_and_tells_nothing_of_a_bad_one() {
 
     wait_until("all are done", SOON, || maildir.waiting().is_empty());
     assert_eq!(watch.stop(), Exit::Ok);
-    watch.lines().iter().for_each(|line| assert_no_secret("a line", line.as_bytes()));
+    watch.lines().iter().for_each(|line| assert_none_in("a line", line.as_bytes()));
 }
 
 /// One Maildir, and targets whose mail has their names as its subject.
@@ -325,23 +326,62 @@ fn received(app: &App, target: &str, header: &str) -> Option<String> {
     app.requests().into_iter().find(is_it).expect("it was sent").header(header).map(str::to_owned)
 }
 
-/// Neither as it is nor as basic authentication sends it, behind a user's name of two letters and a colon.
-#[track_caller]
-fn assert_no_secret(what: &str, text: &[u8]) {
-    let encoded = BASE64.encode(MARK.as_bytes());
-    for mark in [MARK, &encoded[..8], "%68unter"] {
-        let is_there = text.windows(mark.len()).any(|part| part.eq_ignore_ascii_case(mark.as_bytes()));
-        assert!(!is_there, "{what} shows a secret: {}", String::from_utf8_lossy(text));
-    }
-}
+/// Each test of this suite ends in a search for secrets: see `support::leaks`. Here there is something to be found.
+mod search {
+    use super::*;
 
-fn assert_no_secret_below(folder: &Path) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            assert_no_secret_below(&path);
-        } else {
-            assert_no_secret(&path.display().to_string(), &fs::read(&path).unwrap());
+    #[track_caller]
+    fn finds(what: &str, leak: impl FnOnce()) {
+        let found = catch_unwind(AssertUnwindSafe(leak)).expect_err(what);
+        let said = found.downcast_ref::<String>().expect("what was found");
+        assert!(said.contains("shows a secret"), "{what}: {said}");
+    }
+
+    #[test]
+    fn it_knows_the_mark_however_it_is_written() {
+        let basic = |user: &str| BASE64.encode(format!("{user}:{MARK}:").as_bytes());
+        let forms = [
+            MARK.to_uppercase(),
+            basic("a"),
+            basic("ab"),
+            basic("abc"),
+            "%68unter2".to_owned(),
+            "%68%75%6E%74%65%72%32".to_owned(),
+            HEXUPPER.encode(MARK.as_bytes()),
+        ];
+        for form in forms {
+            finds(&form, || assert_none_in("a text", format!("{{\"reason\":\"no {form}!\"}}").as_bytes()));
         }
+        assert_none_in("a text", b"hunter, aHVudGVy, %68unt, 68756e746572");
+    }
+
+    #[test]
+    fn it_hears_what_a_process_says() {
+        finds("a maildirq that ends", || drop(Maildirq::drain("/nowhere", MARK).run()));
+        finds("one that is killed", || {
+            let (maildir, app) = (Maildir::new(), App::accepting());
+            let url = app.url();
+            let toml = format!("maildir = '{}'\n[target.{MARK}]\nurl = '{url}'\n", maildir.path().display());
+            maildir.deliver("Subject: hi\n\n.\n");
+            Maildirq::watch_config(&toml).start().wait_for_event("attempt");
+        });
+        finds("a verb", || drop(Command::new(binary()).arg(MARK).overheard()));
+        finds("a delivery", || drop(Mda::into(format!("/nowhere/{MARK}")).deliver("Subject: hi\n\n.\n")));
+    }
+
+    #[test]
+    fn it_looks_into_each_maildir_and_at_what_programs_were_told() {
+        let app = App::answering(|_| Answer::status(422).body(MARK));
+        finds("a story", || {
+            let maildir = Maildir::new();
+            maildir.deliver("Subject: hi\n\n.\n");
+            let drain = Maildirq::drain(&maildir, &app.url()).without_log().arg("--quiet").run();
+            assert_eq!(drain.exit(), Exit::SomeDead);
+        });
+        finds("a program", || {
+            let (maildir, script) = (Maildir::new(), Script::new("cat | tell mail"));
+            maildir.deliver(format!("Subject: {MARK}\n\n.\n"));
+            assert_eq!(Maildirq::drain_config(&script.config(&maildir, "")).run().exit(), Exit::Ok);
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! `maildirq send`: one test mail, all the way through, or straight to an application.
 
 use crate::support::launch::binary;
-use crate::support::{Answer, App, Gate, Maildir, Maildirq, SOON, wait_until};
+use crate::support::{Answer, App, Gate, Maildir, Maildirq, Overheard, SOON, wait_until};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 fn send(arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(binary());
-    let output = command.arg("send").args(arguments).stdin(Stdio::null()).output().unwrap();
+    let output = command.arg("send").args(arguments).stdin(Stdio::null()).overheard();
     let [said, talk] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(!said.contains('\u{1b}') && !talk.contains('\u{1b}'), "{said:?}{talk:?}");
     (output.status.code().unwrap(), said, talk)
@@ -229,7 +229,7 @@ fn a_target_can_be_asked_by_its_own_settings() {
     let ask = |arguments: &[&str]| {
         let mut command = Command::new(binary());
         command.args(["send", "-c", bench.config.path().to_str().unwrap()]).args(arguments);
-        command.env("MAILDIRQ_TEST_KEY", "hunter2").output().unwrap()
+        command.env("MAILDIRQ_TEST_KEY", "hunter2").overheard()
     };
     assert!(ask(&["--target", "app"]).status.success());
     assert_eq!(app.count(), 1);

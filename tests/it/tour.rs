@@ -1,7 +1,7 @@
 //! What a newcomer tries first: the demo, the samples, the help.
 
 use crate::support::launch::binary;
-use crate::support::{App, Exit, Maildir, Maildirq};
+use crate::support::{App, Exit, Maildir, Maildirq, Overheard};
 use maildirq::config::{Config, SecretFile, World};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -10,14 +10,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 fn run(arguments: &[&str]) -> (i32, String) {
-    let output = Command::new(binary()).args(arguments).output().unwrap();
+    let output = Command::new(binary()).args(arguments).overheard();
     (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
 }
 
 #[test]
 fn the_demo_loses_nothing_and_leaves_nothing_behind() {
     let room = tempfile::tempdir().unwrap();
-    let output = Command::new(binary()).args(["demo", "--headless"]).env("TMPDIR", room.path()).output().unwrap();
+    let output = Command::new(binary()).args(["demo", "--headless"]).env("TMPDIR", room.path()).overheard();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.starts_with("✓ 120 mails in · 118 done · 2 dead on purpose · 0 lost"), "{said}");

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::program::{Program, Shared, python};
 use crate::support::{App, Exit, Launch, Maildir, Maildirq, client};
 
-const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OLD: &str = "whsec_b3RoZXItaHVudGVyMi1odW50ZXIyLWh1bnRlcjI=";
 const NEW: &str = "whsec_aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMg==";
 const MAIL: &str = "From: Ada <ada@example.com>\nSubject: =?utf-8?q?caf=C3=A9?=\nMessage-ID: <a.b.c@example.com>\n\nGr\u{fc}\u{df}e\r\n";
 

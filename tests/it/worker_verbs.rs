@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::launch::binary;
-use crate::support::{Exit, Maildir, Maildirq};
+use crate::support::{Exit, Maildir, Maildirq, Overheard};
 
 const PYTHON: &str = "/usr/bin/python3";
 const WORKER: &str = r#"
@@ -36,7 +36,7 @@ fn office() -> (TempDir, Maildir, String) {
 /// How it ended, and what it said on standard output and on standard error.
 fn said(home: &TempDir, words: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(binary());
-    let output = command.args(words).arg("-c").arg(home.path().join("maildirq.toml")).output().unwrap();
+    let output = command.args(words).arg("-c").arg(home.path().join("maildirq.toml")).overheard();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -85,7 +85,7 @@ fn the_job_that_is_shown_has_the_path_of_the_file_that_was_given() {
 #[test]
 fn init_names_all_that_it_can_begin_with_and_knows_workers() {
     let init = |words: &[&str]| {
-        let output = Command::new(binary()).arg("init").args(words).output().unwrap();
+        let output = Command::new(binary()).arg("init").args(words).overheard();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
     };

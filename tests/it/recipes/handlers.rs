@@ -18,7 +18,7 @@ use crate::support::{App, Exit, Launch, Maildir, Request, client};
 
 const SECRET: &str = "whsec_aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMg==";
 const OURS: (&str, &str) = ("MAILDIRQ_SIGNING_SECRET", SECRET);
-const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OTHER: &str = "whsec_b3RoZXItaHVudGVyMi1odW50ZXIyLWh1bnRlcjI=";
 
 /// An application with the code of a recipe.
 struct Recipe {

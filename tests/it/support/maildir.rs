@@ -13,6 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::leaks;
+
 /// A new process has what is open here until it becomes another program. So nothing may be started while a mail is
 /// being written: its file would seem to have a writer for longer than it has.
 pub(super) static FORKS: RwLock<()> = RwLock::new(());
@@ -25,7 +27,7 @@ pub(super) static STEPS: RwLock<()> = RwLock::new(());
 #[derive(Clone)]
 pub struct Maildir {
     path: PathBuf,
-    home: Arc<TempDir>,
+    home: Arc<Home>,
 }
 
 impl Maildir {
@@ -46,11 +48,11 @@ impl Maildir {
     /// This one as it is on a copy of its disk. It is not deleted: the copy is.
     pub fn on_copy(&self, disk: &Path, copy: &Path) -> Maildir {
         let path = copy.join(self.path.strip_prefix(disk).expect("it lies on that disk"));
-        Maildir { path, home: Arc::new(TempDir::new().unwrap()) }
+        Maildir { path, home: Arc::new(Home(TempDir::new().unwrap())) }
     }
 
     fn at_home(home: TempDir) -> Maildir {
-        Maildir::make("Maildir", Arc::new(home))
+        Maildir::make("Maildir", Arc::new(Home(home)))
     }
 
     /// Another one under the same roof: `ada/Maildir`, or `Maildir/.Support`, a folder of this one.
@@ -58,8 +60,8 @@ impl Maildir {
         Maildir::make(name, self.home.clone())
     }
 
-    fn make(name: &str, home: Arc<TempDir>) -> Maildir {
-        let path = home.path().join(name);
+    fn make(name: &str, home: Arc<Home>) -> Maildir {
+        let path = home.0.path().join(name);
         for folder in ["new", "cur", "tmp"] {
             fs::create_dir_all(path.join(folder)).unwrap();
         }
@@ -68,7 +70,7 @@ impl Maildir {
 
     /// Where it is, and those beside it.
     pub fn home(&self) -> &Path {
-        self.home.path()
+        self.home.0.path()
     }
 
     pub fn path(&self) -> &Path {
@@ -88,6 +90,28 @@ impl Maildir {
     }
 }
 
+/// A folder of its own for a Maildir and those beside it.
+struct Home(TempDir);
+
+impl Drop for Home {
+    /// What maildirq keeps beside the mail is for everybody to read who may read the mail.
+    fn drop(&mut self) {
+        assert_no_secrets_beside_mail(self.0.path());
+    }
+}
+
+fn assert_no_secrets_beside_mail(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        match entry.file_name().to_str() {
+            Some("new" | "cur" | "tmp") => {}
+            Some("maildirq") => leaks::assert_none_below(&entry.path()),
+            _ if is_folder => assert_no_secrets_beside_mail(&entry.path()),
+            _ => {}
+        }
+    }
+}
+
 impl AsRef<Path> for Maildir {
     fn as_ref(&self) -> &Path {
         &self.path
@@ -98,7 +122,7 @@ impl AsRef<Path> for Maildir {
 impl Maildir {
     /// This user owns it from now on; the mail in it stays whose it is.
     pub fn give_to(&self, uid: u32) {
-        chown(self.home.path(), Some(uid), Some(uid)).unwrap();
+        chown(self.home(), Some(uid), Some(uid)).unwrap();
         for folder in ["", "new", "cur", "tmp"] {
             chown(self.path.join(folder), Some(uid), Some(uid)).unwrap();
         }

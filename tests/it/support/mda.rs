@@ -9,6 +9,8 @@ use std::thread;
 
 use tempfile::TempDir;
 
+use super::leaks;
+
 /// A delivery that has not begun.
 pub struct Mda {
     command: Command,
@@ -78,6 +80,7 @@ impl Mda {
             child.wait_with_output().unwrap()
         });
         let said = [output.stdout, output.stderr].concat();
+        leaks::assert_none_in("the answer of a delivery", &said);
         let trace = self.trace.map(|folder| fs::read_to_string(folder.path().join("strace")).unwrap());
         Answered {
             code: output.status.code(),

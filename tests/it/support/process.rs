@@ -14,6 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::launch::{Launch, config_file, write_config};
+use super::leaks;
 use super::wait::{SOON, comes_true, wait_for, wait_until};
 
 /// Killed when dropped, with its whole process group.
@@ -300,6 +301,8 @@ impl Drop for Maildirq {
         if thread::panicking() {
             eprintln!("--- stderr of maildirq\n{}", self.stderr.text());
         }
+        leaks::assert_none_in("standard error of maildirq", self.stderr.text().as_bytes());
+        leaks::assert_none_in("standard output of maildirq", self.stdout.text().as_bytes());
     }
 }
 

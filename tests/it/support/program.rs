@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client;
+use super::leaks;
 use super::maildir::FORKS;
 
 /// A framework takes its time on a loaded machine.
@@ -76,6 +77,7 @@ impl Drop for Program {
         if thread::panicking() {
             eprintln!("--- log of a program\n{}", self.said());
         }
+        leaks::assert_none_in("the log of a program", self.said().as_bytes());
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use super::leaks;
 use super::maildir::Maildir;
 use super::wait::{SOON, wait_for};
 
@@ -78,5 +79,12 @@ impl Script {
         names.retain(|name| !name.starts_with('.'));
         names.sort();
         names
+    }
+}
+
+impl Drop for Script {
+    /// Nobody tells a program what is for the app alone.
+    fn drop(&mut self) {
+        leaks::assert_none_below(self.home.path());
     }
 }

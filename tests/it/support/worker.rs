@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use super::leaks;
 use super::maildir::Maildir;
 use super::wait::{SOON, wait_for};
 
@@ -110,5 +111,12 @@ impl Worker {
 
     pub fn take_away(&self, name: &str) {
         fs::remove_file(self.path(name)).unwrap();
+    }
+}
+
+impl Drop for Worker {
+    /// Nobody tells a program what is for the app alone.
+    fn drop(&mut self) {
+        leaks::assert_none_below(self.home.path());
     }
 }
