@@ -4,12 +4,13 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
-use std::{env, fs, thread};
+use std::{fs, thread};
 
 use tempfile::TempDir;
 
 use crate::support::{
-    Allowed, Answer, App, Exit, Gate, Ledger, Maildir, Maildirq, Pace, SOON, holds_for, read_log, wait_until,
+    Allowed, Answer, App, Exit, Gate, Ledger, Maildir, Maildirq, Pace, SOON, from_environment, holds_for, read_log,
+    wait_until,
 };
 
 const KILLED: Exit = Exit::Signal(9);
@@ -54,10 +55,6 @@ fn a_storm_of_kills_loses_no_mail() {
     println!("{kills} kills: {verdict}");
     assert_eq!((verdict.accepted, verdict.dead), (verdict.produced, 0), "{verdict}");
     assert_eq!(hands(&maildir), 0, "it recovers of itself");
-}
-
-fn from_environment(name: &str, usual: usize) -> usize {
-    env::var(name).map_or(usual, |number| number.parse().expect("a number"))
 }
 
 /// There is always mail to be killed over, and never so much that the end takes long.

@@ -23,6 +23,7 @@ mod frozen;
 mod generate;
 mod kills;
 mod layering;
+mod ledger;
 mod moving;
 mod mta;
 mod oracle;

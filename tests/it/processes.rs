@@ -2,7 +2,6 @@
 //! stop, and when maildirq is killed.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -94,7 +93,7 @@ fn a_command_that_takes_too_long_is_asked_and_then_killed_with_all_its_processes
     let reason = attempt["reason"].as_str().unwrap();
     assert!(reason.starts_with("not finished within 1s"), "{reason}");
     assert_eq!(processes_for(&id), [""; 0]);
-    assert_eq!(children_of(&watch), [""; 0]);
+    assert_eq!(watch.children(), [""; 0]);
     wait_until("it is told", SOON, || maildir.story(&id).len() == 1);
     assert_eq!(maildir.story(&id)[0]["charged"], false);
     assert_eq!(watch.stop(), Exit::Ok);
@@ -117,7 +116,7 @@ fn nothing_is_left_running_and_no_zombie_is_kept() {
     let ids: BTreeSet<_> = script.wait_for("ids").lines().map(str::to_owned).collect();
     assert_eq!(ids.len(), MAILS);
     assert_eq!(ids.iter().flat_map(|id| processes_for(id)).collect::<Vec<_>>(), [""; 0]);
-    wait_until("there are no children, dead or alive", SOON, || children_of(&watch).is_empty());
+    wait_until("there are no children, dead or alive", SOON, || watch.children().is_empty());
     assert_eq!(watch.stop(), Exit::Ok);
 }
 
@@ -149,15 +148,6 @@ fn processes_for(id: &str) -> Vec<String> {
     };
     let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
     processes.filter(is_marked).filter_map(|process| fs::read_to_string(process.join("stat")).ok()).collect()
-}
-
-/// The children of all its threads, zombies too, as their status files begin.
-fn children_of(maildirq: &Maildirq) -> Vec<String> {
-    let threads = fs::read_dir(format!("/proc/{}/task", maildirq.pid().as_raw_nonzero())).unwrap();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).ok());
-    let mut children = String::new();
-    lists.for_each(|list| write!(children, "{list} ").unwrap());
-    children.split_whitespace().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok()).collect()
 }
 
 /// Between the start of a program and the moment at which it is known, another's end must not take it for an orphan.

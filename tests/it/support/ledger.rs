@@ -8,6 +8,11 @@
 //! - L4 what the app accepted does not wait any more
 //! - L5 the app accepted no mail more often than the crashes explain
 //! - L6 what is dead has a reason
+//!
+//! and where a process is given, which worked on it:
+//!
+//! - L7 it is alive, or has ended as documented
+//! - L8 it has no more open files, threads and memory than before, and no zombies
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,6 +24,7 @@ use std::time::Duration;
 use super::books::Books;
 use super::delivery::Delivery;
 use super::digest::sha256;
+use super::health::Checkup;
 use super::maildir::Maildir;
 use super::verdict::{Allowed, Verdict};
 use super::wait::comes_true;
@@ -112,12 +118,19 @@ impl Ledger {
     /// Balances the books, and panics if they do not. Nobody may be at work on the Maildir.
     #[track_caller]
     pub fn check(&mut self, deliveries: &[Delivery], allowed: Allowed) -> Verdict {
-        let verdict = self.audit(deliveries, allowed);
+        self.check_with(deliveries, allowed, &[])
+    }
+
+    /// The same, and looks at those who worked on it, too. They must be at rest, or have ended.
+    #[track_caller]
+    pub fn check_with(&mut self, deliveries: &[Delivery], allowed: Allowed, checkups: &[Checkup]) -> Verdict {
+        let mut verdict = self.audit(deliveries, allowed);
+        verdict.faults.extend(checkups.iter().flat_map(Checkup::faults));
         assert!(verdict.faults.is_empty(), "{verdict}");
         verdict
     }
 
-    /// The same without the panic.
+    /// The balance without the panic.
     pub fn audit(&mut self, deliveries: &[Delivery], allowed: Allowed) -> Verdict {
         self.finish();
         let digests = self.shared.digests.lock().unwrap();

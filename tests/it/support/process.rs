@@ -289,18 +289,22 @@ impl Maildirq {
         number(&fs::read_to_string(self.proc("status")).unwrap(), name)
     }
 
-    fn proc(&self, file: &str) -> PathBuf {
+    pub(super) fn proc(&self, file: &str) -> PathBuf {
         ["/proc", &self.child.id().to_string(), file].iter().collect()
     }
 }
 
 impl Drop for Maildirq {
     fn drop(&mut self) {
+        let end = self.status().map(Exit::from);
         let _ = kill_process_group(self.pid(), Signal::KILL);
         let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("--- stderr of maildirq\n{}", self.stderr.text());
         }
+        // L7, for all that were not killed by the test.
+        let is_in_order = end.is_none_or(|exit| exit.is_documented() || exit == Exit::Signal(9));
+        assert!(is_in_order || thread::panicking(), "maildirq ended, and that is documented nowhere: {end:?}");
         leaks::assert_none_in("standard error of maildirq", self.stderr.text().as_bytes());
         leaks::assert_none_in("standard output of maildirq", self.stdout.text().as_bytes());
     }

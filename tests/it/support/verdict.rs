@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 
+use super::process::Exit;
+
 /// What a test cannot rule out, having pulled the plug.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allowed {
@@ -55,6 +57,8 @@ pub enum Fault {
     Unsettled { mails: Vec<u64>, allowed: usize },
     Duplicates { mails: Vec<u64>, found: usize, allowed: usize },
     NoReason { mail: u64 },
+    Undocumented { exit: Exit },
+    Grown { what: &'static str, before: u64, after: u64 },
 }
 
 impl Display for Fault {
@@ -75,6 +79,8 @@ impl Display for Fault {
                 write!(to, "L5 {found} duplicates, {allowed} allowed, of the mails {mails:?}")
             }
             Fault::NoReason { mail } => write!(to, "L6 mail {mail} is dead without a reason"),
+            Fault::Undocumented { exit } => write!(to, "L7 maildirq ended, and that is documented nowhere: {exit:?}"),
+            Fault::Grown { what, before, after } => write!(to, "L8 {after} {what} where there were {before}"),
         }
     }
 }
