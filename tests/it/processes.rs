@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Exit, Launch, Maildir, Maildirq, SOON, Script, holds_for, wait_until};
+use crate::support::{
+    Allowed, Checkup, Exit, Launch, Ledger, Maildir, Maildirq, SOON, Script, from_environment, holds_for, wait_until,
+};
 
 /// The lock is shared with the command, so a kill of maildirq alone does not set the message free.
 #[test]
@@ -246,7 +248,7 @@ fn a_stop_with_a_hundred_commands_in_flight_keeps_what_ends_in_time() {
     assert!(done.len() == MAILS / 2 && done.iter().all(|attempt| attempt["outcome"] == "done"), "{done:?}");
 }
 
-/// Others come and go, the configuration is exchanged; who is at work does not feel it.
+/// T36. Others come and go, the configuration is exchanged, `MAILDIRQ_ROUNDS` times; who is at work does not feel it.
 #[test]
 fn nothing_ends_a_healthy_command() {
     const OTHERS: usize = 30;
@@ -259,15 +261,94 @@ fn nothing_ends_a_healthy_command() {
     let toml = script.config(&maildir, "");
     let watch = Maildirq::watch_config(&toml).start();
     script.wait_for("started");
+    let rounds = from_environment("MAILDIRQ_ROUNDS", 3);
     let ended = || script.files().iter().filter(|file| file.starts_with("ended-")).count();
-    for round in 1..=3 {
+    for round in 1..=rounds {
         (0..OTHERS).for_each(|number| drop(maildir.deliver(format!("Subject: {round}.{number}\n\n.\n"))));
-        watch.reload(&toml.replace("[target.app]", &format!("[target.app]\nconcurrency = {}", 8 + round)));
+        watch.reload(&toml.replace("[target.app]", &format!("[target.app]\nconcurrency = {}", 8 + round % 8)));
         wait_until("the others have ended", SOON, || ended() == round * OTHERS);
     }
     assert!(script.told("hurt").is_none() && script.told("ended-slow").is_none());
     script.give("go");
     wait_until("it is done", SOON, || maildir.waiting().is_empty());
-    assert_eq!((ended(), script.told("hurt"), watch.stop()), (3 * OTHERS + 1, None, Exit::Ok));
+    assert_eq!((ended(), script.told("hurt"), watch.stop()), (rounds * OTHERS + 1, None, Exit::Ok));
     assert!(watch.events("attempt").iter().all(|attempt| attempt["outcome"] == "done"));
+}
+
+/// How a command can misbehave at its first attempt: whatever it does, its place is free again, and nothing is left.
+const MISBEHAVIOUR: &[&str] = &[
+    "exec <&- >&- 2>&-; exit 1",
+    "exec <&-; sleep 600",
+    "exit 75",
+    "kill -KILL $$",
+    "kill -SEGV $$",
+    "exit 137",
+    "trap '' TERM HUP INT; sleep 600 & while :; do sleep 1; done",
+    "(setsid sh -c 'trap \"\" TERM; sleep 600' &); exit 111",
+    "setsid sleep 600 </dev/null & (: &); exit 1",
+    "yes; exit 1",
+    "yes >&2; exit 1",
+    "kill -STOP $$",
+    "cat >/dev/null; sleep 600",
+];
+
+/// T34. There are few places, and each mail is to be done at its second attempt.
+#[test]
+fn whatever_a_command_does_its_place_is_free_again() {
+    let maildir = Maildir::in_memory();
+    let mut ledger = Ledger::produce(&maildir, MISBEHAVIOUR.len() as u64, 34);
+    let mut text =
+        String::from("echo $MAILDIRQ_ID >>.ids; if test $MAILDIRQ_ATTEMPT = 1; then case $(grep -am1 X-Ledger) in\n");
+    for (number, how) in MISBEHAVIOUR.iter().enumerate() {
+        text += &format!("'X-Ledger: {number}') {how};;\n");
+    }
+    let script = Script::new(&(text + "esac; exit 1; fi; cat >$MAILDIRQ_ID.$$"));
+    let settings = "concurrency = 4\ntimeout = '1s'\nmax_output = '1MiB'\nbreaker = { after = 1000 }\n\
+                    retry = { min_delay = '1ms', max_delay = '10ms' }";
+    let watch = Maildirq::watch_config(&script.config(&maildir, settings)).start();
+    watch.wait_for_event("ready");
+    let checkup = Checkup::begin(&watch);
+
+    wait_until("all are done", 3 * SOON, || maildir.waiting().is_empty());
+
+    let ids = String::from_utf8(script.told(".ids").unwrap()).unwrap();
+    let left: Vec<_> = ids.lines().flat_map(processes_for).collect();
+    assert_eq!((left, watch.children()), (vec![], vec![]));
+    let verdict = ledger.check_with(&script.deliveries(), Allowed::nothing(), &[checkup]);
+    assert_eq!((verdict.accepted, verdict.dead), (MISBEHAVIOUR.len(), 0), "{verdict}");
+    let failed: Vec<_> = watch.events("attempt").into_iter().filter(|attempt| attempt["outcome"] != "done").collect();
+    assert_eq!(failed.len(), MISBEHAVIOUR.len());
+    // The limit, 5 s between TERM and KILL, and a moment.
+    let longest = failed.iter().map(|attempt| attempt["dur_ms"].as_u64().unwrap()).max().unwrap();
+    assert!((6000..10_000).contains(&longest), "{longest} ms");
+    assert_eq!(watch.stop(), Exit::Ok);
+}
+
+/// T35
+#[test]
+fn a_second_term_ends_commands_at_once_and_charges_nobody() {
+    let maildir = Maildir::in_memory();
+    let mut ledger = Ledger::produce(&maildir, 3, 35);
+    let script = Script::new(
+        "if test -e go; then cat >$MAILDIRQ_ID.$$; exit; fi; trap '' TERM; echo $MAILDIRQ_ID >>.ids; sleep 600",
+    );
+    let toml = format!("shutdown_timeout = '1h'\n{}", script.config(&maildir, ""));
+    let watch = Maildirq::watch_config(&toml).start();
+    let ids = || String::from_utf8(script.told(".ids").unwrap_or_default()).unwrap();
+    wait_until("all are running", SOON, || ids().lines().count() == 3);
+
+    watch.signal(Signal::TERM);
+    watch.wait_for_event("stopping");
+    holds_for("it waits", Duration::from_millis(300), || watch.is_running());
+    watch.signal(Signal::TERM);
+
+    assert_eq!(watch.exit(), Exit::Ok);
+    assert_eq!(ids().lines().flat_map(processes_for).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!((maildir.waiting().len(), maildir.stories(), maildir.hands().len()), (3, vec![], 0));
+    script.give("go");
+    let again = Maildirq::drain_config(&toml).run();
+    assert_eq!(again.exit(), Exit::Ok);
+    assert!(again.events("attempt").iter().all(|attempt| attempt["try"] == 1), "what was cut off does not count");
+    fs::remove_file(script.path("go")).unwrap();
+    assert_eq!(ledger.check(&script.deliveries(), Allowed::nothing()).accepted, 3);
 }

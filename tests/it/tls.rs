@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::support::{Answer, App, Authority, Certificate, Exit, Launch, Maildir, Maildirq};
+use crate::support::{Allowed, Answer, App, Authority, Certificate, Exit, Launch, Ledger, Maildir, Maildirq};
 
 const MAIL: &str = "Subject: a secret\n\nhi\n";
 
@@ -51,6 +51,24 @@ fn a_server_that_speaks_no_tls_gets_nothing() {
 
     assert_eq!((drain.exit(), app.count()), (Exit::SomeWait, 0));
     assert_refused(&maildir, &url, "");
+}
+
+/// Whoever holds a good certificate cannot send mail elsewhere in plain text, either.
+#[test]
+fn a_server_that_points_to_plain_http_is_not_followed() {
+    let (authority, plain) = (Authority::called("trusted"), App::accepting());
+    for status in [301, 302, 303, 307, 308] {
+        let (maildir, elsewhere) = (Maildir::new(), plain.url());
+        let redirect = App::plan(move |_| Answer::status(status).header("location", &elsewhere));
+        let app = redirect.with_certificate(authority.certificate()).start();
+        let mut ledger = Ledger::produce(&maildir, 1, 32);
+
+        let drain = trusting(&authority.bundle(), Maildirq::drain(&maildir, &app.url())).run();
+
+        assert_eq!((drain.exit(), app.count(), plain.connections()), (Exit::SomeWait, 1, 0), "{status}");
+        assert_eq!(maildir.story(&maildir.stories()[0])[0]["charged"], false, "{status}");
+        assert_eq!(ledger.check(&app.deliveries(), Allowed::nothing()).waiting, 1);
+    }
 }
 
 #[test]

@@ -2,13 +2,10 @@
 //! stop. No message is lost, none goes to the application twice, whatever the application is.
 
 use std::fs;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::delivery::Delivery;
-use crate::support::digest::sha256;
-use crate::support::ledger::number_in;
 use crate::support::{Allowed, Answer, App, Exit, Ledger, Maildir, Maildirq, SOON, Script, wait_until};
 
 /// How often a new one takes over.
@@ -91,20 +88,34 @@ for line in sys.stdin:
 
 /// By the copies that were made: one for each time that a message was worked on, under a name of its own.
 fn assert_every_message_once(script: &Script, ledger: &mut Ledger, mails: u64) {
-    let deliveries: Vec<_> = script.files().iter().map(|name| delivery(script, name)).collect();
+    let deliveries = script.deliveries();
     ledger.check(&deliveries, Allowed::nothing());
     assert_eq!(deliveries.len(), usize::try_from(mails).unwrap());
 }
 
-fn delivery(script: &Script, name: &str) -> Delivery {
-    let mail = script.told(name).unwrap();
-    Delivery {
-        id: name.split('.').next().unwrap().to_owned(),
-        attempt: Some(1),
-        ledger: number_in(&mail),
-        sha256: sha256(&mail),
-        status: 200,
-        connection: 0,
-        at: SystemTime::now(),
+/// T41. What a later version has noted is read as far as it is understood, and the rest is left alone.
+#[test]
+fn notes_of_a_later_version_are_in_nobodys_way() {
+    let (maildir, app) = (Maildir::new(), App::answering(|_| Answer::status(400)));
+    let mut ledger = Ledger::produce(&maildir, 3, 41);
+    let run = || Maildirq::drain(&maildir, &app.url()).run().exit();
+    assert_eq!(run(), Exit::SomeWait);
+    for (number, id) in maildir.stories().iter().enumerate() {
+        let story = maildir.path().join("maildirq/story").join(id);
+        let mut text = fs::read_to_string(&story).unwrap().replacen('{', "{\"colour\":\"red\",", 1);
+        text += &format!("{{\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"teleported\",\"to\":[{number}]}}\n");
+        fs::write(story, text).unwrap();
     }
+    for (name, slot) in [("later", &b"x 1.0 mq_aaaa 3 a\xffb\n"[..]), ("larger", &[b'r'; 5000]), ("empty", b"")] {
+        fs::write(maildir.path().join("maildirq/hands").join(name), slot).unwrap();
+    }
+    fs::write(maildir.path().join("maildirq/later"), "version 2").unwrap();
+
+    app.answer_with(|_| Answer::ok());
+    assert_eq!(run(), Exit::Ok);
+
+    let verdict = ledger.check(&app.deliveries(), Allowed::nothing());
+    assert_eq!((verdict.accepted, verdict.attempts), (3, 6), "{verdict}");
+    assert!(app.deliveries()[3..].iter().all(|delivery| delivery.attempt == Some(2)), "the first attempt is known");
+    assert!(maildir.path().join("maildirq/later").exists());
 }

@@ -8,6 +8,9 @@ use super::verdict::Fault;
 /// More open files than these, at rest, are not what a pool of connections explains.
 const FILES: u64 = 16;
 
+/// More threads than these are not what work that comes at once explains: they are made when they are needed.
+const THREADS: u64 = 16;
+
 /// Kilobytes more than these are not what an allocator keeps for later.
 const MEMORY: u64 = 32 * 1024;
 
@@ -40,7 +43,7 @@ impl<'a> Checkup<'a> {
         let zombies = maildirq.children().iter().filter(|child| child.contains(") Z ")).count() as u64;
         let grown = [
             ("open files", self.files, maildirq.open_files() as u64, FILES),
-            ("threads", self.threads, maildirq.threads(), 0),
+            ("threads", self.threads, maildirq.threads(), THREADS),
             ("kilobytes of memory", self.memory, maildirq.memory(), MEMORY),
             ("zombies", 0, zombies, 0),
         ];

@@ -204,6 +204,11 @@ impl Maildir {
         names(&self.new_folder())
     }
 
+    /// Whether nothing waits; this is not the time to count what does.
+    pub fn is_empty(&self) -> bool {
+        fs::read_dir(self.new_folder()).unwrap().next().is_none()
+    }
+
     /// The messages that were given up.
     pub fn dead(&self) -> Vec<PathBuf> {
         self.in_subfolder(".maildirq.dead")

@@ -252,6 +252,11 @@ impl Maildirq {
         self.status_field("VmHWM:")
     }
 
+    /// Bytes that it has had written so far: to files, sockets, and its log.
+    pub fn written(&self) -> u64 {
+        number(&fs::read_to_string(self.proc("io")).unwrap(), "wchar:")
+    }
+
     /// Whose files it may touch.
     pub fn uid(&self) -> u32 {
         self.status_field("Uid:").try_into().expect("a user id")

@@ -3,10 +3,14 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use tempfile::TempDir;
 
+use super::delivery::Delivery;
+use super::digest::sha256;
 use super::leaks;
+use super::ledger::number_in;
 use super::maildir::Maildir;
 use super::wait::{SOON, wait_for};
 
@@ -70,6 +74,24 @@ impl Script {
     /// Makes an empty file in its folder, for which it may wait.
     pub fn give(&self, name: &str) {
         File::create(self.path(name)).unwrap();
+    }
+
+    /// The messages that it has copied, each into a file whose name begins with the id and a dot.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.files().iter().map(|name| self.delivery(name)).collect()
+    }
+
+    fn delivery(&self, name: &str) -> Delivery {
+        let mail = self.told(name).expect("it is listed");
+        Delivery {
+            id: name.split('.').next().unwrap_or_default().to_owned(),
+            attempt: None,
+            ledger: number_in(&mail),
+            sha256: sha256(&mail),
+            status: 200,
+            connection: 0,
+            at: SystemTime::now(),
+        }
     }
 
     /// The files that it has told, sorted.
