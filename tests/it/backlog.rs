@@ -111,7 +111,8 @@ fn a_backlog_costs_neither_memory_nor_writing_and_comes_back_step_by_step() {
         app.url()
     );
     let watch = Maildirq::watch_config(&toml).start();
-    watch.wait_for_event("target_down");
+    let patience = SOON + Duration::from_millis(5 * mails as u64);
+    wait_until("it is down", patience, || !watch.events("target_down").is_empty());
     app.wait_for_requests(BEFORE_IT_OPENS + 1);
     let (began, asked, written) = (Instant::now(), app.count(), watch.written());
 
@@ -130,7 +131,6 @@ fn a_backlog_costs_neither_memory_nor_writing_and_comes_back_step_by_step() {
     assert!(maildir.stories().len() <= BEFORE_IT_OPENS + probes + asked);
 
     comes_back_step_by_step(&app);
-    let patience = SOON + Duration::from_millis(5 * mails as u64);
     wait_until("all are done", patience, || maildir.is_empty());
     let rungs = ["target_recovering", "target_up"].map(|event| watch.events(event).len());
     println!("all done {:?} later, {} kB at most", began.elapsed(), watch.peak_memory());

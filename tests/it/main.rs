@@ -48,6 +48,7 @@ mod send;
 mod servers;
 mod sharing;
 mod sizes;
+mod soak;
 mod startup;
 mod sticky;
 mod stopping;
