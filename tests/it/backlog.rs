@@ -43,15 +43,15 @@ impl Hole {
 /// What `outage.rs` does not have: each is probed now and then, charged to nobody, and over as soon as it is over.
 #[test]
 fn whatever_the_trouble_is_only_probes_are_made_of_it_and_nothing_dies() {
-    let (hole, home) = (Hole::new(), TempDir::new().unwrap());
+    let (black_hole, folder) = (Hole::new(), TempDir::new().unwrap());
     let stranger = Authority::called("unknown");
     let untrusted = App::plan(|_| Answer::ok()).with_certificate(stranger.certificate()).start();
     let bad_gateway = App::answering(|_| Answer::status(502));
     let hangs_up = App::answering(|_| Answer::hang_up());
     let troubles = [
-        ("a black hole", hole.url()),
+        ("a black hole", black_hole.url()),
         ("no such host", "http://no-such-host.invalid/mail".to_owned()),
-        ("nobody listens", format!("unix:{}", home.path().join("none.sock").display())),
+        ("nobody listens", format!("unix:{}", folder.path().join("none.sock").display())),
         ("no certificate", untrusted.url()),
         ("502", bad_gateway.url()),
         ("hangs up", hangs_up.url()),

@@ -29,7 +29,9 @@ fn three_deaths_are_enough_whoever_dies_and_all_other_mail_is_done() {
         !maildir.dead().is_empty()
     });
     wait_until("all other mail is done", SOON, || maildir.waiting().is_empty());
-    watches.iter().for_each(|watch| assert_eq!(watch.stop(), Exit::Ok));
+    for watch in &watches {
+        assert_eq!(watch.stop(), Exit::Ok);
+    }
 
     let others: Vec<_> = app.deliveries();
     let verdict = ledger.check(&others, Allowed::crashes(deaths, CONCURRENCY));

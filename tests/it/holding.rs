@@ -21,7 +21,9 @@ fn a_message_is_worked_on_once_however_long_that_takes_and_however_many_look_on(
     script.wait_for(".started");
     let began = Instant::now();
     let competitors = [(); COMPETITORS].map(|()| Maildirq::watch_config(&toml).start());
-    competitors.iter().for_each(|competitor| drop(competitor.wait_for_event("ready")));
+    for competitor in &competitors {
+        competitor.wait_for_event("ready");
+    }
 
     let mut others = 0;
     while began.elapsed() + Duration::from_secs(1) < Duration::from_secs(seconds) {
@@ -52,13 +54,17 @@ fn who_is_killed_leaves_his_message_to_those_who_are_there_already() {
     let holder = Maildirq::watch_config(&toml).start();
     let command = script.wait_for(".started").parse().unwrap();
     let others = [(); 2].map(|()| Maildirq::watch_config(&toml).start());
-    others.iter().for_each(|other| drop(other.wait_for_event("ready")));
+    for other in &others {
+        other.wait_for_event("ready");
+    }
 
     holder.kill9();
     kill_process(Pid::from_raw(command).unwrap(), Signal::KILL).unwrap();
 
     wait_until("somebody else has done it", SOON, || maildir.waiting().is_empty());
-    others.iter().for_each(|other| assert_eq!(other.stop(), Exit::Ok));
+    for other in &others {
+        assert_eq!(other.stop(), Exit::Ok);
+    }
     let verdict = ledger.check(&script.deliveries(), Allowed::nothing());
     assert_eq!((verdict.accepted, maildir.stories().len(), maildir.hands().len()), (1, 0, 0), "nobody is to blame");
 }

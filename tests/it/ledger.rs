@@ -21,7 +21,7 @@ const BREACHES: &[Breach] = &[
     ),
     ("another id", |scene| scene.tell_again(|delivery| delivery.id += "x"), &["L2 mail 0 has several", "L5 1 dup"]),
     ("no id", |scene| scene.deliveries[0].id.clear(), &["L2 mail 0 came without"]),
-    ("an id for two", |scene| scene.deliveries[0].id = "id-1".to_owned(), &["L2 the mails {0, 1} share"]),
+    ("an id for two", |scene| "id-1".clone_into(&mut scene.deliveries[0].id), &["L2 the mails {0, 1} share"]),
     ("other bytes", |scene| scene.deliveries[2].sha256 = sha256(b""), &["L3 mail 2 was altered"]),
     ("other bytes, and refused", |scene| scene.refuse_altered(), &["L3 mail 0 was altered"]),
     ("taken and still there", |scene| scene.put_back(), &["L4 1 accepted mails still wait"]),

@@ -9,6 +9,7 @@ mod backlog;
 mod bombs;
 mod calls;
 mod check;
+mod clocks;
 mod commands;
 mod config;
 mod conformance;

@@ -2,6 +2,7 @@
 //! stop, and when maildirq is killed.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -300,7 +301,7 @@ fn whatever_a_command_does_its_place_is_free_again() {
     let mut text =
         String::from("echo $MAILDIRQ_ID >>.ids; if test $MAILDIRQ_ATTEMPT = 1; then case $(grep -am1 X-Ledger) in\n");
     for (number, how) in MISBEHAVIOUR.iter().enumerate() {
-        text += &format!("'X-Ledger: {number}') {how};;\n");
+        writeln!(text, "'X-Ledger: {number}') {how};;").unwrap();
     }
     let script = Script::new(&(text + "esac; exit 1; fi; cat >$MAILDIRQ_ID.$$"));
     let settings = "concurrency = 4\ntimeout = '1s'\nmax_output = '1MiB'\nbreaker = { after = 1000 }\n\

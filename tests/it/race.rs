@@ -28,8 +28,10 @@ fn race(maildir: &Maildir, usual_mails: usize) {
 
     let app = App::plan(|_| Answer::ok()).forgetting().start();
     let mut ledger = Ledger::produce(maildir, mails, mails);
-    let watches = [(); WATCHES].map(|()| Maildirq::watch(maildir.path(), &app.url()).start());
-    let drains: Vec<_> = (0..drains).map(|_| Maildirq::drain(maildir.path(), &app.url()).start()).collect();
+    // On a machine that has too much to do an answer may take long, and a time-out would be a reason to ask again.
+    let patient = "timeout = '1h'\nconnect_timeout = '1h'";
+    let watches = [(); WATCHES].map(|()| Maildirq::watch_with(maildir, &app.url(), patient).start());
+    let drains: Vec<_> = (0..drains).map(|_| Maildirq::drain_with(maildir, &app.url(), patient).start()).collect();
 
     app.wait_for_accepted_within(ledger.produced(), long);
     for drain in &drains {

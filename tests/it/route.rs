@@ -81,7 +81,9 @@ impl Desk {
         let _ = child.stdin.take().unwrap().write_all(stdin);
         let output = child.wait_with_output().unwrap();
         let [said, talk] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-        [&said, &talk].iter().for_each(|text| assert_none_in("maildirq route", text.as_bytes()));
+        for text in [&said, &talk] {
+            assert_none_in("maildirq route", text.as_bytes());
+        }
         assert!(!said.contains('\u{1b}') && !talk.contains('\u{1b}'), "{said:?}{talk:?}");
         (output.status.code().unwrap(), said, talk)
     }

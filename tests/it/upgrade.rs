@@ -1,6 +1,7 @@
 //! A new binary takes over from the old one while mail comes in: it is started first, then the old one is told to
 //! stop. No message is lost, none goes to the application twice, whatever the application is.
 
+use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ fn notes_of_a_later_version_are_in_nobodys_way() {
     for (number, id) in maildir.stories().iter().enumerate() {
         let story = maildir.path().join("maildirq/story").join(id);
         let mut text = fs::read_to_string(&story).unwrap().replacen('{', "{\"colour\":\"red\",", 1);
-        text += &format!("{{\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"teleported\",\"to\":[{number}]}}\n");
+        writeln!(text, "{{\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"teleported\",\"to\":[{number}]}}").unwrap();
         fs::write(story, text).unwrap();
     }
     for (name, slot) in [("later", &b"x 1.0 mq_aaaa 3 a\xffb\n"[..]), ("larger", &[b'r'; 5000]), ("empty", b"")] {

@@ -22,8 +22,13 @@ pub const OTHER_WEBHOOK_KEY: &str = "whsec_b3RoZXItaHVudGVyMi1odW50ZXIyLWh1bnRlc
 /// The mark as it would be seen: in any case, or encoded, wherever it stands in what is encoded.
 fn shown_in(text: &str) -> Option<&'static str> {
     static PLAIN: LazyLock<Vec<String>> = LazyLock::new(|| {
-        let percent: String = MARK.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        vec![MARK.to_owned(), MARK.replacen('h', "%68", 1), percent, HEXLOWER.encode(MARK.as_bytes())]
+        let hex = MARK.bytes().map(|byte| format!("%{byte:02x}"));
+        vec![
+            MARK.to_owned(),
+            MARK.replacen('h', "%68", 1),
+            hex.collect::<Vec<_>>().concat(),
+            HEXLOWER.encode(MARK.as_bytes()),
+        ]
     });
     static BASE64_FORMS: LazyLock<Vec<String>> = LazyLock::new(|| (0..3).map(base64_after).collect());
     let lower = text.to_ascii_lowercase();
