@@ -44,6 +44,8 @@ mod complaints;
 mod crash;
 mod deliver;
 mod find;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hands;
 mod holders;
 mod identity;

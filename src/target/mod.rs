@@ -39,4 +39,6 @@ pub use program::{Account, Limits, ProgramConfig};
 pub use sign::signing_key;
 pub use tls::ClientCertificate;
 pub use url::{Preview, Shown, UrlConfig, UrlTarget};
+#[cfg(fuzzing)]
+pub use worker::fuzzing;
 pub use worker::{Parsed, WorkerConfig, WorkerPool, job, rehearse};

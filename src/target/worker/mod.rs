@@ -20,6 +20,8 @@
 
 mod desk;
 mod ending;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod job;
 mod lease;
 mod lines;
