@@ -10,11 +10,13 @@
 pub mod ambush;
 pub mod app;
 pub mod books;
+pub mod cgroup;
 pub mod client;
 pub mod delivery;
 pub mod digest;
 pub mod disk;
 pub mod fate;
+pub mod formats;
 pub mod health;
 pub mod http;
 pub mod launch;

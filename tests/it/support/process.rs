@@ -257,6 +257,15 @@ impl Maildirq {
         number(&fs::read_to_string(self.proc("io")).unwrap(), "wchar:")
     }
 
+    /// What it has used of the CPU so far, in user and system time; also after its end.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(self.proc("stat")).unwrap();
+        // Its name may hold anything but ends at the last parenthesis: see proc(5).
+        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number of ticks")).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
     /// Whose files it may touch.
     pub fn uid(&self) -> u32 {
         self.status_field("Uid:").try_into().expect("a user id")
