@@ -90,11 +90,6 @@ impl Stop {
     pub(super) async fn now(&self) {
         self.shared.wait_until(|order, _| order == Order::Now).await;
     }
-
-    /// Waits until no more work is to be begun.
-    pub async fn finishing(&self) {
-        self.shared.wait_until(|order, _| order >= Order::Finish).await;
-    }
 }
 
 impl StopHandle {
