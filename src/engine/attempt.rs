@@ -8,7 +8,7 @@ use super::retry::{Facts, decide};
 use super::route::Destination;
 use super::run::{Engine, Job};
 use super::stop::Stop;
-use super::target::Target;
+use super::target::{Leaving, Target};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
@@ -19,14 +19,11 @@ impl Engine {
     pub(super) async fn attempt_and_settle(&self, lane: usize, job: Job, stop: &Stop) {
         let Job { routes, mut message, mut lease, destination, pass } = job;
         let began = (self.conditions.instant)();
-        let outcome = if lease.sending() {
-            tokio::select! {
-                biased;
-                outcome = guarded(destination.target(lane), &message) => Some(outcome),
-                () = stop.now() => None,
-            }
-        } else {
-            None
+        let mut leaving = || lease.sending();
+        let outcome = tokio::select! {
+            biased;
+            outcome = guarded(destination.target(lane), &message, &mut leaving) => outcome,
+            () = stop.now() => None,
         };
         if let Some(outcome) = outcome {
             let took = (self.conditions.instant)().saturating_duration_since(began);
@@ -108,26 +105,25 @@ impl Engine {
 /// Tells whom it concerns that a message has died. It is told once; should that fail, the log has it.
 async fn tell_of_death(on_dead: &dyn Target, mut message: Message, note: Note, stop: &Stop) {
     message.history.last_reason = note.reason;
+    let mut leaving = || true;
     let told = tokio::select! {
         biased;
-        told = guarded(on_dead, &message) => told,
+        told = guarded(on_dead, &message, &mut leaving) => told,
         () = stop.now() => {
             return error!(event = "on_dead_failed", id = %message.id, file = message.name, reason = "cut off by the end");
         }
     };
-    if !matches!(told, Outcome::Done { .. }) {
+    if let Some(told) = told.filter(|told| !matches!(told, Outcome::Done { .. })) {
         error!(event = "on_dead_failed", id = %message.id, file = message.name, reason = told.reason());
     }
 }
 
 /// An attempt that cannot take the loop down with it.
-async fn guarded(target: &dyn Target, message: &Message) -> Outcome {
+async fn guarded(target: &dyn Target, message: &Message, leaving: Leaving<'_>) -> Option<Outcome> {
     // What the panic says may quote the mail.
     let bug = "a bug in maildirq; the log says where";
-    AssertUnwindSafe(async { target.attempt(message).await }).catch_unwind().await.unwrap_or_else(|_| Outcome::Retry {
-        blame: Blame::Ourselves,
-        status: None,
-        reason: bug.into(),
-        after: None,
+    let attempt = AssertUnwindSafe(async { target.attempt_leaving(message, leaving).await }).catch_unwind().await;
+    attempt.unwrap_or_else(|_| {
+        Some(Outcome::Retry { blame: Blame::Ourselves, status: None, reason: bug.into(), after: None })
     })
 }

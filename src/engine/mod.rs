@@ -67,4 +67,4 @@ pub use schedule::{KNOWN, Known, Schedule};
 pub use shortage::is_shortage;
 pub use sight::Sight;
 pub use stop::{Stop, StopHandle};
-pub use target::Target;
+pub use target::{Leaving, Target};

@@ -4,9 +4,19 @@ use super::message::Message;
 use super::outcome::Outcome;
 use super::queue::BoxFuture;
 
+/// To be called once, when all of a message has been read that has to be, and before any of it leaves. Where it
+/// says no, nothing may leave.
+pub type Leaving<'a> = &'a mut (dyn FnMut() -> bool + Send);
+
 /// Something that can be given a message.
 pub trait Target: Send + Sync {
     /// One attempt. There is no error beside the [`Outcome`]: what happened is classified here,
     /// where the knowledge is. Dropping the future cuts the attempt off.
     fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome>;
+
+    /// The same, for a queue that wants to know which message a process has died over: reading it may take more
+    /// memory than there is. None where nothing was allowed to leave.
+    fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
+        Box::pin(async move { if leaving() { Some(self.attempt(message).await) } else { None } })
+    }
 }

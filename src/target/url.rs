@@ -8,7 +8,7 @@ use super::request::{Contents, Recipe};
 use super::sign::signing_key;
 use super::tls::{ClientCertificate, tls_config};
 use crate::engine::text::printable;
-use crate::engine::{Blame, BoxFuture, Message, Outcome, Target, is_shortage};
+use crate::engine::{Blame, BoxFuture, Leaving, Message, Outcome, Target, is_shortage};
 use crate::payload::{Format, Payload, PayloadError};
 use crate::secret::Secret;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
@@ -197,6 +197,21 @@ impl UrlTarget {
         sent
     }
 
+    /// Sends the message, and says what came of it.
+    async fn send(&self, message: &Message, contents: &Contents) -> Outcome {
+        let limit = self.config.timeout;
+        match answer_within(limit, self.post(message, contents)).await {
+            Ok(Ok(response)) => judge(response, &self.config.answers, &self.secrets).await,
+            Ok(Err(error)) => self.failure(&error.without_url()),
+            Err(_) => Outcome::Retry {
+                blame: Blame::Unclear,
+                status: None,
+                reason: format!("no answer from {} within {}", self.config.url, humantime::format_duration(limit)),
+                after: None,
+            },
+        }
+    }
+
     fn failure(&self, error: &reqwest::Error) -> Outcome {
         let root = causes(error).last().map(ToString::to_string).unwrap_or_default();
         let root = printable(root.as_bytes());
@@ -218,20 +233,19 @@ impl UrlTarget {
 impl Target for UrlTarget {
     fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
         Box::pin(async {
-            let limit = self.config.timeout;
-            let contents = match self.recipe.prepare(message).await {
-                Ok(contents) => contents,
-                Err(error) => return unsent(&error),
-            };
-            match answer_within(limit, self.post(message, &contents)).await {
-                Ok(Ok(response)) => judge(response, &self.config.answers, &self.secrets).await,
-                Ok(Err(error)) => self.failure(&error.without_url()),
-                Err(_) => Outcome::Retry {
-                    blame: Blame::Unclear,
-                    status: None,
-                    reason: format!("no answer from {} within {}", self.config.url, humantime::format_duration(limit)),
-                    after: None,
-                },
+            match self.recipe.prepare(message).await {
+                Ok(contents) => self.send(message, &contents).await,
+                Err(error) => unsent(&error),
+            }
+        })
+    }
+
+    fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
+        Box::pin(async move {
+            match self.recipe.prepare(message).await {
+                Ok(contents) if leaving() => Some(self.send(message, &contents).await),
+                Ok(_) => None,
+                Err(error) => Some(unsent(&error)),
             }
         })
     }

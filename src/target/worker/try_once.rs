@@ -4,10 +4,10 @@ use super::super::request::Recipe;
 use super::super::url::unsent;
 use super::WorkerConfig;
 use super::desk::{Door, Hands, Receipt};
-use super::job::{prepare, recipe};
+use super::job::{Job, prepare, recipe};
 use super::path::Paths;
 use super::pool::Patience;
-use crate::engine::{Blame, BoxFuture, Message, Outcome, Target};
+use crate::engine::{Blame, BoxFuture, Leaving, Message, Outcome, Target};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -35,11 +35,15 @@ impl WorkerTarget {
         WorkerTarget { recipe, paths: Paths::default(), limit, door: Arc::clone(door) }
     }
 
-    async fn run(&self, message: &Message) -> Outcome {
-        let job = match prepare(self.recipe.as_ref(), message, &self.paths).await {
-            Ok(job) => job,
-            Err(error) => return unsent(&error),
-        };
+    async fn run(&self, message: &Message, leaving: Leaving<'_>) -> Option<Outcome> {
+        match prepare(self.recipe.as_ref(), message, &self.paths).await {
+            Ok(job) if leaving() => Some(self.hand_over(job).await),
+            Ok(_) => None,
+            Err(error) => Some(unsent(&error)),
+        }
+    }
+
+    async fn hand_over(&self, job: Job) -> Outcome {
         let receipt = match self.door.desk().leave(job) {
             Ok(receipt) => receipt,
             Err(reason) => return Outcome::Unavailable { reason },
@@ -62,7 +66,11 @@ impl WorkerTarget {
 
 impl Target for WorkerTarget {
     fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.run(message))
+        Box::pin(async { self.run(message, &mut || true).await.expect("it was allowed to leave") })
+    }
+
+    fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
+        Box::pin(self.run(message, leaving))
     }
 }
 
