@@ -107,7 +107,7 @@ fn run(options: &Options, dir: &TempDir, hostile: usize) -> Result<Latency> {
     for number in 0..options.messages {
         let due = Duration::from_secs(1) * u32::try_from(number)? / options.pace;
         thread::sleep(due.saturating_sub(begin.elapsed()));
-        if hostile > 0 && number % options.between == 0 && number / options.between < hostile {
+        if hostile > 0 && number.is_multiple_of(options.between) && number / options.between < hostile {
             maildir.release(&format!("hostile.{}", number / options.between))?;
         }
         left.push(maildir.deliver_ordinary(number)?);

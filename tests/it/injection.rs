@@ -31,7 +31,7 @@ fn nasty() -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    values.push(format!("{MARK} {}", "x".repeat(1_000_000)));
+    values.push(format!("{MARK} {}", "x".repeat(100_000)));
     values
 }
 
@@ -132,7 +132,8 @@ fn a_program_gets_it_on_its_standard_input_and_nowhere_else() {
         }
     }
     let mut sent: Vec<_> = mails.into_iter().map(String::into_bytes).collect();
-    (got.sort(), sent.sort());
+    got.sort();
+    sent.sort();
     assert!(got == sent, "some were altered");
     assert_log_is_harmless(&drain);
 }
