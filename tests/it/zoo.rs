@@ -9,8 +9,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::process::Signal;
 
-use crate::support::{Answer, App, Exit, Launch, Maildir, Maildirq, Request, SOON, holds_for, skipped, wait_until};
+use crate::support::{
+    Allowed, Answer, App, Exit, Launch, Ledger, Maildir, Maildirq, Request, SOON, holds_for, skipped, wait_until,
+};
 
 const MAIL: &str = "From: ada@example.org\nSubject: zoo\n\nHello\n";
 
@@ -278,4 +281,72 @@ fn root_becomes_the_owner_and_leaves_alone_what_the_owner_cannot_read() {
     holds_for("it is said once", Duration::from_millis(1500), || maildirq.events("unreadable").len() == 1);
     assert_eq!(maildirq.stop(), Exit::Ok);
     assert_eq!((app.count(), maildir.waiting()), (1, vec![secret]));
+}
+
+type Take = fn(&Maildir);
+type Give = fn(&Maildir);
+/// What the owner may no longer do, and how that is put right.
+const PROHIBITIONS: [(&str, Take, Give); 3] = [
+    ("unreadable", |maildir| set_modes(maildir, 0o000), |maildir| set_modes(maildir, 0o600)),
+    (
+        "settle_failed",
+        |maildir| set_mode(&maildir.new_folder(), 0o555),
+        |maildir| set_mode(&maildir.new_folder(), 0o755),
+    ),
+    ("hampered", |maildir| set_mode(&maildir.new_folder(), 0o000), |maildir| set_mode(&maildir.new_folder(), 0o755)),
+];
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn set_modes(maildir: &Maildir, mode: u32) {
+    maildir.waiting().iter().for_each(|name| set_mode(&maildir.message(name), mode));
+}
+
+/// T39
+#[test]
+fn what_is_not_permitted_is_said_waited_for_and_then_done() {
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        return skipped("only root can become somebody else");
+    }
+    for (event, take, give) in PROHIBITIONS {
+        let (maildir, app) = (Maildir::in_memory(), App::accepting());
+        maildir.give_to(NOBODY);
+        let maildirq = watch_searching(&maildir, &app).start();
+        maildirq.wait_for_event("ready");
+        let mut ledger = Ledger::produce(&maildir, 5, 39);
+        wait_until("all is done", SOON, || maildir.waiting().is_empty());
+        assert_eq!(maildirq.uid(), NOBODY);
+
+        maildirq.signal(Signal::TSTP);
+        maildirq.wait_for_event("quiet");
+        ledger.produce_more(5, 40);
+        give_waiting_to(&maildir, NOBODY);
+        take(&maildir);
+        maildirq.signal(Signal::CONT);
+        maildirq.wait_for_event(event);
+        let before = maildirq.naps("");
+        let mut naps = 0;
+        holds_for("it does not run in circles", Duration::from_secs(1), || {
+            naps = maildirq.naps("") - before;
+            naps < 400
+        });
+        let (said, most) = (maildirq.events(event).len(), if event == "hampered" { 2 } else { 5 });
+        assert!(said <= most, "once for each message, or for searching and for watching, but not {said} times");
+
+        give(&maildir);
+        wait_until("all is done", SOON, || maildir.waiting().is_empty());
+        assert_eq!(maildirq.stop(), Exit::Ok);
+        let verdict = ledger.check(&app.deliveries(), Allowed::crashes(1, 8));
+        assert_eq!(verdict.accepted, 10, "{verdict}");
+        println!("{event}: {naps} naps, {verdict}");
+    }
+}
+
+fn give_waiting_to(maildir: &Maildir, uid: u32) {
+    for name in maildir.waiting() {
+        std::os::unix::fs::chown(maildir.message(name), Some(uid), Some(uid)).unwrap();
+    }
 }
