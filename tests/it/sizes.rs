@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
-use crate::support::{App, Exit, Launch, Maildir, Maildirq, SOON, holds_for, wait_until};
+use crate::support::{Answer, App, Exit, Gate, Launch, Maildir, Maildirq, SOON, holds_for, wait_until};
 
 const MAIL: &str = "From: ada@example.org\nSubject: sizes\n\nHello\n";
 /// In the kilobytes that the kernel counts memory in.
@@ -129,6 +129,31 @@ fn a_hundred_megabytes_arrive_whole_and_are_never_in_memory_at_once() {
     assert_eq!(request.header("transfer-encoding"), None);
     assert!(request.body == mail, "it was altered on the way");
     assert_eq!((app.count(), maildir.waiting().len()), (1, 0));
+}
+
+/// T22
+#[test]
+fn ordinary_mail_waits_for_no_mail_that_is_huge() {
+    const HUGE: usize = 100_000_000;
+    let (maildir, gate) = (Maildir::new(), Gate::closed());
+    let app = App::answering({
+        let gate = gate.clone();
+        move |request| if request.body.len() == HUGE { Answer::ok().through(&gate) } else { Answer::ok() }
+    });
+    let giant = maildir.tmp_folder().join("giant");
+    File::create(&giant).and_then(|file| file.set_len(5 << 30)).unwrap();
+    fs::rename(giant, maildir.message("1762087331.M1.mx")).unwrap();
+    let huge = maildir.deliver(large_mail(HUGE));
+    (0..20).for_each(|_| drop(maildir.deliver(MAIL)));
+    let maildirq = watch(&maildir, &app).start();
+    wait_until("all but the huge one are gone", SOON, || maildir.waiting() == [huge.clone()]);
+
+    let peak = maildirq.peak_memory();
+    assert!(peak < 64 * MEGABYTE, "{peak} kB");
+    assert_eq!((app.accepted().len(), maildir.dead().len()), (21, 1), "the huge one is only being answered");
+    gate.open();
+    wait_until("the huge one is gone", SOON, || maildir.waiting().is_empty());
+    assert_eq!(maildirq.stop(), Exit::Ok);
 }
 
 /// Every part of it is unlike every other.
