@@ -50,6 +50,12 @@ fn mails() -> Vec<String> {
     nasty().iter().map(mail).collect()
 }
 
+fn deliver(maildir: &Maildir, mails: &[String]) {
+    for mail in mails {
+        maildir.deliver(mail);
+    }
+}
+
 #[track_caller]
 fn assert_log_is_harmless(drain: &Maildirq) {
     for line in drain.log_lines() {
@@ -83,7 +89,7 @@ fn an_app_that_quotes_the_mail_in_its_refusal_writes_nothing_into_log_or_story()
             let at = request.body.windows(MARK.len()).position(|bytes| bytes == MARK.as_bytes()).unwrap_or(0);
             Answer::status(422).body(&request.body[at.saturating_sub(20)..request.body.len().min(at + 500)])
         });
-        mails.iter().for_each(|mail| drop(maildir.deliver(mail)));
+        deliver(&maildir, &mails);
         let settings = format!("format = \"{format}\"\nsign = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"");
         let drain = Maildirq::drain_with(&maildir, &app.url(), &settings).run();
 
@@ -111,11 +117,11 @@ fn an_app_that_quotes_the_mail_in_its_refusal_writes_nothing_into_log_or_story()
 #[test]
 fn a_program_gets_it_on_its_standard_input_and_nowhere_else() {
     let (maildir, mails) = (Maildir::new(), mails());
-    mails.iter().for_each(|mail| drop(maildir.deliver(mail)));
+    deliver(&maildir, &mails);
     let script = Script::new(
-        "cat | tell \"$MAILDIRQ_ID.mail\"\ntr '\\0' '\\n' </proc/$$/cmdline | tell \"$MAILDIRQ_ID.words\"\n\
+        "cat | tell \"$MAILDIRQ_ID-mail\"\ntr '\\0' '\\n' </proc/$$/cmdline | tell \"$MAILDIRQ_ID-words\"\n\
          unset SENDER NEWSENDER RPLINE UFLINE RECIPIENT DTLINE LOCAL HOST HOST2 HOST3 HOST4 EXT EXT2 EXT3 EXT4\n\
-         env | tell \"$MAILDIRQ_ID.variables\"",
+         env | tell \"$MAILDIRQ_ID-variables\"",
     );
     let drain = Maildirq::drain_config(&script.config(&maildir, "")).run();
 
@@ -125,7 +131,7 @@ fn a_program_gets_it_on_its_standard_input_and_nowhere_else() {
     let mut got = Vec::new();
     for file in files {
         let told = script.told(&file).unwrap();
-        if file.ends_with(".mail") {
+        if file.ends_with("-mail") {
             got.push(told);
         } else {
             assert!(!String::from_utf8_lossy(&told).contains(MARK), "{file}: {}", told.escape_ascii());
@@ -142,7 +148,7 @@ fn a_program_gets_it_on_its_standard_input_and_nowhere_else() {
 #[test]
 fn a_worker_gets_it_in_one_line_of_json() {
     let (maildir, mails) = (Maildir::new(), mails());
-    mails.iter().for_each(|mail| drop(maildir.deliver(mail)));
+    deliver(&maildir, &mails);
     let worker = Worker::new(
         "import hashlib\n\
          def work(job):\n    note('jobs', json.dumps([sorted(job), hashlib.sha256(open(job['path'], 'rb').read()).hexdigest()]))",
@@ -160,6 +166,6 @@ fn a_worker_gets_it_in_one_line_of_json() {
         let got: BTreeSet<_> = jobs.iter().map(|job| job[1].as_str().unwrap().to_owned()).collect();
         assert_eq!(got, mails.iter().map(|mail| sha256(mail.as_bytes())).collect());
         assert_log_is_harmless(&drain);
-        mails.iter().for_each(|mail| drop(maildir.deliver(mail)));
+        deliver(&maildir, &mails);
     }
 }

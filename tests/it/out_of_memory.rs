@@ -19,10 +19,12 @@ fn a_mail_that_takes_all_memory_is_set_aside_and_all_others_are_delivered() {
     let Some(group) = Cgroup::with_memory(MEMORY) else { return };
     let (maildir, app) = (Maildir::new(), App::accepting());
     let head = "Subject: bomb\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: a/b\n\n";
-    let bomb = [head.as_bytes(), &[0xee; SIZE]].concat();
+    let bomb = [head.as_bytes(), &vec![0xee; SIZE]].concat();
     let name = maildir.deliver(&bomb);
     let mails: Vec<_> = (0..MAILS).map(|number| format!("Subject: {number}\n\nhello\n")).collect();
-    mails.iter().for_each(|mail| drop(maildir.deliver(mail)));
+    for mail in &mails {
+        maildir.deliver(mail);
+    }
 
     let entrance = group.entrance();
     let entrance: Vec<_> = entrance.iter().map(String::as_str).collect();

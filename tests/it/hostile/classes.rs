@@ -5,7 +5,8 @@
 
 use std::fmt::Write;
 
-type Class = (&'static str, fn(usize) -> Vec<u8>);
+/// What it is, and who makes one of about so many bytes.
+pub type Class = (&'static str, fn(usize) -> Vec<u8>);
 
 /// The header limits of Postfix: `header_size_limit`, and lines that it does not break.
 const POSTFIX_HEADER: usize = 100_000;
@@ -85,9 +86,8 @@ pub const PARTS: &[Class] = &[
     }),
     ("mail in mail", |size| lines(size, "", "Content-Type: message/rfc822\n\n")),
     ("mail in mail, each in a part of its own", |size| {
-        let head: String = (0..50)
-            .flat_map(|at| [opening(&format!("m{at}")), "\nContent-Type: message/rfc822\n\n".to_owned()])
-            .collect();
+        let head: String =
+            (0..50).map(|at| opening(&format!("m{at}")) + "\nContent-Type: message/rfc822\n\n").collect();
         lines(size, &head, "All work and no play\n")
     }),
     ("as many parts as are parsed, each with a header of names", |size| {

@@ -88,8 +88,7 @@ pub fn check(format: &Format, message: &Message, mail: &[u8]) {
 
 fn check_raw(body: &[u8], mail: &[u8]) {
     let above = body.strip_suffix(mail).expect("the mail is at the end of the body");
-    let is_recipient =
-        above.starts_with(b"X-Original-To: ") && above.iter().filter(|&&byte| byte == b'\n').count() == 1;
+    let is_recipient = above.starts_with(b"X-Original-To: ") && memchr::memchr_iter(b'\n', above).count() == 1;
     assert!(above.is_empty() || is_recipient, "{}", above.escape_ascii());
 }
 
