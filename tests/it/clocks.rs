@@ -36,8 +36,14 @@ fn a_jump_of_the_clock_stalls_nothing_and_kills_nothing() {
     set("+0\n");
     let app = App::plan(|_| Answer::status(400)).forgetting().start();
     let mut ledger = Ledger::produce(&maildir, MAILS, 37);
-    let settings = "concurrency = 4\nretry = { min_delay = '500ms', max_delay = '500ms' }";
-    let watch = Maildirq::watch_with(&maildir, &app.url(), settings)
+    // A time that lies in the future since a jump is seen by the next search.
+    let toml = format!(
+        "maildir = '{}'\nrescan = '200ms'\n[target.app]\nurl = '{}'\nconcurrency = 4\n\
+         retry = {{ min_delay = '500ms', max_delay = '500ms' }}\n",
+        maildir.path().display(),
+        app.url()
+    );
+    let watch = Maildirq::watch_config(&toml)
         .env("LD_PRELOAD", library)
         .env("FAKETIME_TIMESTAMP_FILE", &clock)
         .env("FAKETIME_NO_CACHE", "1")
