@@ -202,7 +202,6 @@ fn whatever_happens_for_however_long_the_books_balance() {
     app.answer_with(refuses_few);
     wait_until("the survivor has done all", 6 * SOON, || posted.maildir.is_empty() && run.maildir.is_empty());
     survivor.wait_until_it_rests("lane");
-    wait_until("all that commands have left is gone", SOON, || survivor.children().is_empty());
 
     // Whoever dies may have had all its hands full, of each target.
     let allowed = (kills + VICTIMS) * CONCURRENCY;
@@ -214,6 +213,7 @@ fn whatever_happens_for_however_long_the_books_balance() {
          {} kB of memory\nposted: {by_post}by command: {by_command}",
         survivor.memory()
     );
+    wait_until("all that commands have left is gone", SOON, || survivor.children().is_empty());
     assert_eq!(survivor.stop(), Exit::Ok);
     assert_eq!((by_post.waiting, by_command.waiting, by_command.dead), (0, 0, 0));
     assert_eq!(by_post.accepted + by_post.dead, by_post.produced);
