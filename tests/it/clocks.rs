@@ -38,7 +38,7 @@ fn a_jump_of_the_clock_stalls_nothing_and_kills_nothing() {
     let mut ledger = Ledger::produce(&maildir, MAILS, 37);
     // A time that lies in the future since a jump is seen by the next search.
     let toml = format!(
-        "maildir = '{}'\nrescan = '200ms'\n[target.app]\nurl = '{}'\nconcurrency = 4\n\
+        "maildir = '{}'\nrescan = '200ms'\n[target.app]\nurl = '{}'\nconcurrency = 4\nbreaker = {{ probe = '200ms' }}\n\
          retry = {{ min_delay = '500ms', max_delay = '500ms' }}\n",
         maildir.path().display(),
         app.url()
