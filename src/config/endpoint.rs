@@ -8,7 +8,7 @@ use super::keys::{
     PASSWORD, PROXY, Place, SIGN,
 };
 use super::remark::Note;
-use super::secrets::{Resolved, contents_of, resolve, resolve_secret, user, warn_of_plain_text};
+use super::secrets::{Resolved, contents_of, resolve, resolve_secret, tell_of_plain_text, user};
 use super::walk::Table;
 use crate::engine::text::printable;
 use crate::secret::Secret;
@@ -59,7 +59,7 @@ fn address(item: &Item<'_>) -> Option<(Address, bool)> {
     let url = Url::parse(&text).ok();
     let has_user = url.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some());
     if !is_reference && url.is_some_and(|url| url.password().is_some()) {
-        warn_of_plain_text(item);
+        tell_of_plain_text(item);
     }
     Some((address, has_user))
 }

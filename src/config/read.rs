@@ -42,7 +42,7 @@ impl Config {
         };
         let (tree, errors) = DeTable::parse_recoverable(text);
         let mut source = Source { file, text, hidden: secrets::hidden(text, tree.get_ref()) };
-        let walk = Walk::new(world);
+        let walk = Walk::new(world, file);
         let config = config(&Table::open(&walk, Place::Top, String::new(), 0..0, tree.get_ref()));
         let mut notes = walk.into_notes();
         if !errors.is_empty() {

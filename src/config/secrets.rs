@@ -6,6 +6,7 @@ use super::keys::{
 };
 use super::remark::Note;
 use super::walk::{Table, nearest};
+use super::world::for_all_to_see;
 use crate::engine::text::printable;
 use std::ffi::OsString;
 use std::ops::Range;
@@ -62,7 +63,7 @@ pub(super) fn resolve_secret(item: &Item<'_>) -> Option<String> {
         return item.refuse("a secret is not empty");
     }
     if !resolved.is_reference {
-        warn_of_plain_text(item);
+        tell_of_plain_text(item);
     }
     Some(resolved.text)
 }
@@ -71,9 +72,16 @@ pub(super) fn resolve_secret(item: &Item<'_>) -> Option<String> {
 pub const PLAIN_SECRET: &str = "a secret in the file itself";
 
 /// Notes that whoever reads the file knows the secret.
-pub(super) fn warn_of_plain_text(item: &Item<'_>) {
+pub(super) fn tell_of_plain_text(item: &Item<'_>) {
     let help = "{ credential = \"NAME\" }, { file = \"/PATH\" } or { env = \"NAME\" } keep it out";
-    item.walk.note(Note::warning(PLAIN_SECRET).at(item.span.clone()).help(help));
+    let (world, file) = (item.walk.world, item.walk.file);
+    let note = if world.is_for_all_to_see(file) {
+        let help = format!("chmod 640 {}; {help}", printable(file.as_os_str().as_encoded_bytes()));
+        Note::error(format!("{PLAIN_SECRET}, which everybody can read")).help(help)
+    } else {
+        Note::warning(PLAIN_SECRET).help(help)
+    };
+    item.walk.note(note.at(item.span.clone()));
 }
 
 fn checked(item: &Item<'_>, text: String) -> Option<String> {
@@ -153,14 +161,14 @@ pub(super) fn contents_of(item: &Item<'_>, path: &Path, is_secret: bool) -> Opti
             return lost(item, format!("cannot read the {what} {shown}: {error}"), help);
         }
     };
-    let trouble = match file.mode {
-        mode if is_secret && mode & 0o004 != 0 => Some("read by everybody"),
-        mode if mode & 0o022 != 0 => Some("changed by others than its owner"),
-        _ => None,
-    };
-    if let Some(trouble) = trouble {
-        let (text, mode) = (format!("the {what} {shown} can be {trouble}"), if is_secret { "600" } else { "644" });
-        item.walk.note(Note::warning(text).at(item.span.clone()).help(format!("chmod {mode} {shown}")));
+    let help = format!("chmod {} {shown}", if is_secret { "600" } else { "644" });
+    // Whoever only wants to know where mail goes does not have to keep it.
+    if is_secret && for_all_to_see(file.mode) && item.walk.world.has_secrets() {
+        return lost(item, format!("the {what} {shown} can be read by everybody"), help);
+    }
+    if file.mode & 0o022 != 0 {
+        let text = format!("the {what} {shown} can be changed by others than its owner");
+        item.walk.note(Note::warning(text).at(item.span.clone()).help(help));
     }
     Some(file.contents)
 }

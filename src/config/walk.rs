@@ -7,18 +7,21 @@ use super::world::World;
 use crate::engine::text::printable;
 use std::cell::RefCell;
 use std::ops::Range;
+use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// What has been noted so far, and where secrets are looked up.
 pub(super) struct Walk<'w> {
     pub world: &'w dyn World,
+    /// The file itself.
+    pub file: &'w Path,
     notes: RefCell<Vec<Note>>,
 }
 
 impl<'w> Walk<'w> {
-    pub fn new(world: &'w dyn World) -> Self {
-        Walk { world, notes: RefCell::default() }
+    pub fn new(world: &'w dyn World, file: &'w Path) -> Self {
+        Walk { world, file, notes: RefCell::default() }
     }
 
     pub fn note(&self, note: Note) {
@@ -121,7 +124,7 @@ impl<'a> Table<'a> {
 pub(super) fn usual<T>(key: &'static Key, default: Option<&str>, read: impl Fn(&Item<'_>) -> Option<T>) -> T {
     let written = default.expect("only keys with a default are asked for it");
     let value = DeValue::parse(written).expect("the table of keys is tested");
-    let walk = Walk::new(&super::world::Process);
+    let walk = Walk::new(&super::world::Process, Path::new(""));
     let name = Spanned::new(0..0, key.name.into());
     let item = Item::new(&walk, (key, key.kind), (&name, &value), "", "");
     read(&item).expect("the table of keys is tested")

@@ -25,6 +25,10 @@ pub trait World {
     fn has_secrets(&self) -> bool {
         true
     }
+    /// Whether everybody can read a configuration. Then it must not hold a secret.
+    fn is_for_all_to_see(&self, _configuration: &Path) -> bool {
+        false
+    }
     /// Whether there is a program here that can be run.
     fn is_program(&self, path: &Path) -> bool;
     /// Whether there is a folder here.
@@ -55,6 +59,11 @@ pub struct SecretFile {
     pub mode: u32,
 }
 
+/// Whether everybody can read a file of this mode.
+pub(super) fn for_all_to_see(mode: u32) -> bool {
+    mode & 0o004 != 0
+}
+
 /// The world of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Process;
@@ -80,6 +89,10 @@ impl World for Process {
             return Err(io::Error::other("it is larger than any secret (64 KiB)"));
         }
         Ok(SecretFile { contents, mode: status.mode() & 0o7777 })
+    }
+
+    fn is_for_all_to_see(&self, configuration: &Path) -> bool {
+        configuration.metadata().is_ok_and(|status| for_all_to_see(status.mode()))
     }
 
     fn is_program(&self, path: &Path) -> bool {

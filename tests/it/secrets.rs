@@ -254,6 +254,39 @@ fn a_credential_without_systemd_is_told_what_to_do() {
     }
 }
 
+/// T39
+#[test]
+fn nothing_is_started_with_a_secret_that_everybody_can_read() {
+    let (maildir, app) = (Maildir::in_memory(), App::accepting());
+    maildir.deliver("Subject: app\n\n.\n");
+    let mut safe = Safe::new();
+    let token = safe.keep("token", Source::File, "hunter2");
+    let token_file = safe.home.path().join("token.file");
+    let toml = safe.home.path().join("m.toml");
+    let drain = |auth: &str, modes: [u32; 2]| {
+        let target = format!("url = '{}'\nauth = {{ bearer = {auth} }}", app.url());
+        fs::write(&toml, config(&maildir, &[("app", target)])).unwrap();
+        for (path, mode) in [&toml, &token_file].into_iter().zip(modes) {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+        let drain = Launch::new("drain").arg("-c").arg(&toml).log_text().run();
+        let said = drain.lines().join("\n");
+        assert_none_in("what was said", said.as_bytes());
+        (drain.exit(), said)
+    };
+    for (auth, modes, words) in [
+        ("'hunter2'", [0o644, 0o600], ["which everybody can read", "chmod 640 /"]),
+        (&*token, [0o600, 0o644], ["can be read by everybody", "chmod 600 /"]),
+    ] {
+        let (exit, said) = drain(auth, modes);
+        assert_eq!(exit, Exit::Config, "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+    assert_eq!((app.count(), maildir.waiting().len()), (0, 1));
+    // What holds no secret anybody may read.
+    assert_eq!(drain(&token, [0o644, 0o640]).0, Exit::Ok);
+}
+
 /// A root that can read everything is no test of this, so it is done as somebody else.
 #[test]
 fn a_secret_that_may_not_be_read_is_told_of() {

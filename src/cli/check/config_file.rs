@@ -13,12 +13,10 @@ pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
     let mode = found.mode() & 0o777;
     let mut findings = Vec::new();
     if subject.has_plain_secret {
-        let text = |who: &str| format!("{} holds a secret, and {who} can read it", shown(file));
-        if mode & 0o004 != 0 {
-            findings.push(Finding::warning(text("everybody"), format!("chmod 640 {}", word(file))));
-        } else if mode & 0o040 != 0 && ![0, gid].contains(&found.gid()) {
-            let who = format!("the group {}", found.gid());
-            findings.push(Finding::warning(text(&who), format!("chgrp {gid} {0} && chmod 640 {0}", word(file))));
+        // One that everybody can read is refused.
+        if mode & 0o040 != 0 && ![0, gid].contains(&found.gid()) {
+            let text = format!("{} holds a secret, and the group {} can read it", shown(file), found.gid());
+            findings.push(Finding::warning(text, format!("chgrp {gid} {0} && chmod 640 {0}", word(file))));
         }
     }
     let is_readable = subject.as_daemon(|| accessat(CWD, file, Access::READ_OK, AtFlags::empty()).is_ok());
