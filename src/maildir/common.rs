@@ -3,6 +3,7 @@
 use super::backlog::Backlog;
 use super::lease::Slow;
 use super::served::Maildir;
+use super::suspect::Suspects;
 use super::sync::Sync;
 use super::wishes::{Room, Wishes};
 use crate::engine::Bell;
@@ -41,6 +42,7 @@ pub(super) struct Common {
     pub(super) slow: Slow,
     pub(super) wishes: Wishes,
     pub(super) room: Room,
+    pub(super) suspects: Suspects,
     pub(super) is_searching: AtomicBool,
     pub(super) buried: AtomicU64,
     backlog: Mutex<Backlog>,
@@ -84,6 +86,7 @@ impl Common {
             slow: Slow::default(),
             wishes: Wishes::default(),
             room: Room::default(),
+            suspects: Suspects::default(),
             is_searching: AtomicBool::new(true),
             buried: AtomicU64::new(0),
             backlog: Mutex::default(),

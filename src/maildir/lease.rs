@@ -8,6 +8,7 @@ use super::layout::{DEAD, DONE, Keep, Layout, make_maildir_folder};
 use super::names::{shown, unique_name};
 use super::served::Maildir;
 use super::story::{self, Appended, Event, Line};
+use super::suspect::Turn;
 use super::sync::Changed;
 use crate::engine::{BoxFuture, Lease, Note, Settlement};
 use rustix::fs::{AtFlags, RenameFlags, renameat_with, unlinkat};
@@ -34,11 +35,13 @@ pub(super) struct MaildirLease {
     key: Key,
     locked: Option<Locked>,
     slot: Option<Slot>,
+    /// While it is read, where a process has died over it.
+    turn: Option<Turn>,
 }
 
 impl MaildirLease {
-    pub(super) fn new(maildir: Arc<Maildir>, key: Key, locked: Locked, slot: Option<Slot>) -> Self {
-        MaildirLease { maildir, key, locked: Some(locked), slot }
+    pub(super) fn new(maildir: Arc<Maildir>, key: Key, locked: Locked, slot: Option<Slot>, turn: Option<Turn>) -> Self {
+        MaildirLease { maildir, key, locked: Some(locked), slot, turn }
     }
 
     /// Sets a message aside that must not be tried, with the reason.
@@ -184,12 +187,15 @@ impl MaildirLease {
 
 impl Lease for MaildirLease {
     fn sending(&mut self) -> bool {
-        let (Some(hands), Some(slot)) = (&self.maildir.hands, &self.slot) else { return true };
-        let written = hands.sending(slot).map_err(|error| self.layout().error("maildirq/hands", error));
-        if let Err(error) = &written {
-            self.maildir.suffer(error);
+        if let (Some(hands), Some(slot)) = (&self.maildir.hands, &self.slot)
+            && let Err(error) = hands.sending(slot).map_err(|error| self.layout().error("maildirq/hands", error))
+        {
+            self.maildir.suffer(&error);
+            return false;
         }
-        written.is_ok()
+        // It is read.
+        self.turn = None;
+        true
     }
 
     fn is_paused(&self, target: &str) -> bool {

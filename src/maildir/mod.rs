@@ -66,6 +66,7 @@ mod search;
 mod served;
 mod story;
 mod survey;
+mod suspect;
 mod sweep;
 mod sync;
 mod trail;

@@ -185,6 +185,10 @@ impl Maildir {
     pub(super) fn claim(self: &Arc<Self>, candidate: &Candidate, now: SystemTime) -> Result<Option<Claim>, Refused> {
         let locked = claim::lock(&self.layout, &candidate.name, now)?;
         crash::point("after the lock is taken").map_err(Refused::Fault)?;
+        let turn = match &locked.story {
+            Some(story) if story.deaths > 0 => Some(self.common.suspects.turn().ok_or(Refused::Busy)?),
+            _ => None,
+        };
         let slot = match &self.hands {
             Some(hands) => Some(hands.hold(locked.id, &locked.name).map_err(|error| {
                 // Beyond the slots that were set aside at the start a full disk has none: one of
@@ -200,7 +204,7 @@ impl Maildir {
         let history = locked.story.as_ref().map(|story| story.history.clone()).unwrap_or_default();
         let examined = locked.examine(self.options.max_size);
         let file = Some(Arc::clone(&locked.file));
-        let lease = MaildirLease::new(Arc::clone(self), candidate.key, locked, slot);
+        let lease = MaildirLease::new(Arc::clone(self), candidate.key, locked, slot, turn);
         match examined {
             Ok(Finding::Mail(body)) => {
                 let (Body::Whole(head) | Body::File { head, .. }) = &body;
@@ -387,6 +391,38 @@ mod tests {
         );
         assert!(logs[1].contains(&process), "{logs:?}");
         assert_eq!([&logs[0], &logs[2], &logs[3]], [""; 3]);
+    }
+
+    #[test]
+    fn of_those_that_a_process_has_died_over_one_is_read_at_a_time() {
+        let _forks = crate::FORKS.read().unwrap_or_else(PoisonError::into_inner);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("new")).unwrap();
+        let queue = MaildirQueue::new(Settings::default()).unwrap();
+        let layout = Layout::open(folder.path(), Keep::Remove).unwrap();
+        let maildir = queue.prepare(layout, Options::default()).unwrap();
+        let names = ["1762087331.suspect.b", "1762087331.another.b", "1762087331.innocent.b"];
+        for name in names {
+            std::fs::write(folder.path().join("new").join(name), "Subject: x\n\n").unwrap();
+        }
+        for name in &names[..2] {
+            let id = super::super::names::id_of_name(&maildir.layout.queue, OsStr::new(name));
+            let died = r#"{"at":"2026-01-01T00:00:00Z","event":"died","stamp":"x.0"}"#;
+            std::fs::write(folder.path().join("maildirq/story").join(id.to_string()), format!("{died}\n")).unwrap();
+        }
+        let later = SystemTime::now() + Duration::from_mins(1);
+        let claim = |name: &str| {
+            let candidate = Candidate { key: maildir.key(OsStr::new(name)), name: name.into(), patience: 0 };
+            maildir.claim(&candidate, later)
+        };
+        let [suspect, another, innocent] = names;
+
+        let mut reading = claim(suspect).unwrap().unwrap();
+        assert!(matches!(claim(another), Err(Refused::Busy)));
+        assert!(claim(innocent).unwrap().is_some());
+        assert!(reading.lease.sending());
+        drop(claim(another).unwrap().unwrap());
+        assert!(claim(another).unwrap().is_some(), "one that is given back is not being read");
     }
 
     #[test]
