@@ -43,7 +43,7 @@ pub(super) fn ids(value: &[u8]) -> Vec<String> {
 
 /// Adds what stood within angle brackets, if anything.
 fn add(inside: Option<Vec<u8>>, found: &mut Vec<String>) {
-    let id = one_line(&text(&inside.unwrap_or_default(), None));
+    let id = one_line(&text(&inside.unwrap_or_default(), None)).replace('\t', " ");
     if !id.is_empty() {
         found.push(format!("<{id}>"));
     }
@@ -62,6 +62,7 @@ mod tests {
             ("Your message of \"Mon, 1 Jan <x>\" <a@b> (was <c@d>)", &["<a@b>"]),
             ("<long-\r\n id@host >", &["<long-id@host>"]),
             ("<\"a b\"@c>", &["<\"a b\"@c>"]),
+            ("<\"a\tb\"@(\t)c>", &["<\"a b\"@( )c>"]),
             ("<a(1)@b>", &["<a(1)@b>"]),
             ("<a@b", &["<a@b>"]),
             ("<a@b <c@d>", &["<a@b>", "<c@d>"]),
