@@ -10,13 +10,18 @@ pub type Leaving<'a> = &'a mut (dyn FnMut() -> bool + Send);
 
 /// Something that can be given a message.
 pub trait Target: Send + Sync {
-    /// One attempt. There is no error beside the [`Outcome`]: what happened is classified here,
-    /// where the knowledge is. Dropping the future cuts the attempt off.
-    fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome>;
+    /// One attempt, for a queue that wants to know which message a process has died over: reading it may take more
+    /// memory than there is. None where nothing was allowed to leave, and only there.
+    ///
+    /// There is no error beside the [`Outcome`]: what happened is classified here, where the knowledge is. Dropping
+    /// the future cuts the attempt off.
+    fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>>;
 
-    /// The same, for a queue that wants to know which message a process has died over: reading it may take more
-    /// memory than there is. None where nothing was allowed to leave.
-    fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
-        Box::pin(async move { if leaving() { Some(self.attempt(message).await) } else { None } })
+    /// The same, where nobody has to be asked.
+    fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let outcome = self.attempt_leaving(message, &mut || true).await;
+            outcome.expect("it was allowed to leave")
+        })
     }
 }

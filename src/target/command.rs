@@ -21,7 +21,7 @@ use super::orphans;
 use super::output::Output;
 use super::program::{Limits, ProgramConfig};
 use super::stdin::stdin_of;
-use crate::engine::{Blame, BoxFuture, Message, Outcome, Target, is_shortage};
+use crate::engine::{Blame, BoxFuture, Leaving, Message, Outcome, Target, is_shortage};
 use futures_util::future::{Either, select};
 use std::ffi::OsString;
 use std::io;
@@ -173,8 +173,8 @@ impl CommandTarget {
 }
 
 impl Target for CommandTarget {
-    fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.run(message))
+    fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
+        Box::pin(async move { if leaving() { Some(self.run(message).await) } else { None } })
     }
 }
 

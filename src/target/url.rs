@@ -231,15 +231,6 @@ impl UrlTarget {
 }
 
 impl Target for UrlTarget {
-    fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
-        Box::pin(async {
-            match self.recipe.prepare(message).await {
-                Ok(contents) => self.send(message, &contents).await,
-                Err(error) => unsent(&error),
-            }
-        })
-    }
-
     fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
         Box::pin(async move {
             match self.recipe.prepare(message).await {

@@ -1,8 +1,8 @@
 //! The loop, over the queue in memory and targets that do as they are told.
 
 use maildirq::engine::{
-    Blame, BoxFuture, BreakerPolicy, Condition, Conditions, Destination, Engine, Fact, MemoryQueue, Message, Outcome,
-    Queue, Rate, Report, RetryPolicy, Route, Routes, Schedule, Stop, Target, Terms, Test, Until, Way, When,
+    Blame, BoxFuture, BreakerPolicy, Condition, Conditions, Destination, Engine, Fact, Leaving, MemoryQueue, Message,
+    Outcome, Queue, Rate, Report, RetryPolicy, Route, Routes, Schedule, Stop, Target, Terms, Test, Until, Way, When,
 };
 use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +42,10 @@ impl Scripted {
 }
 
 impl Target for Scripted {
-    fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
+    fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
+        if !leaving() {
+            return Box::pin(async { None });
+        }
         let text = text(message);
         let before = {
             let mut given = self.given.lock().unwrap();
@@ -54,7 +57,7 @@ impl Target for Scripted {
             self.most_at_once.fetch_max(now, Ordering::SeqCst);
             let outcome = (self.script)(&text, before).await;
             self.at_once.fetch_sub(1, Ordering::SeqCst);
-            outcome
+            Some(outcome)
         })
     }
 }
@@ -220,9 +223,9 @@ async fn a_panic_in_a_target_is_a_failure_of_ours() {
 async fn a_panic_before_the_attempt_has_begun_is_one_as_well() {
     struct Hasty(Scripted);
     impl Target for Hasty {
-        fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
+        fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
             assert!(!self.0.given().is_empty() || text(message) != "0", "a bug");
-            self.0.attempt(message)
+            self.0.attempt_leaving(message, leaving)
         }
     }
     let (queue, app) = (filled(3), Scripted::taking_all());

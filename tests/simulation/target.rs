@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::ledger::{Book, End};
-use maildirq::engine::{Blame, BoxFuture, Id, Message, Outcome, Target};
+use maildirq::engine::{Blame, BoxFuture, Id, Leaving, Message, Outcome, Target};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -164,7 +164,10 @@ impl Drop for Attempt {
 }
 
 impl Target for Simulated {
-    fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
+    fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
+        if !leaving() {
+            return Box::pin(async { None });
+        }
         let fate = |weather: &mut Weather| weather.fate(self.letter, message.id, self.clock.elapsed());
         let (takes, end) = fate(&mut self.weather.lock().unwrap_or_else(PoisonError::into_inner));
         self.book.open().begin_attempt(message, self.index, takes);
@@ -177,7 +180,7 @@ impl Target for Simulated {
             if !takes.is_zero() {
                 self.clock.sleep(takes).await;
             }
-            attempt.end(end)
+            Some(attempt.end(end))
         })
     }
 }
@@ -201,7 +204,10 @@ impl Drop for Call<'_> {
 }
 
 impl Target for Pager {
-    fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
+    fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
+        if !leaving() {
+            return Box::pin(async { None });
+        }
         let mut ledger = self.book.open();
         ledger.told_of_death(message.id, self.takes);
         ledger.targets[self.index].bounds.passes += 1;
@@ -209,7 +215,7 @@ impl Target for Pager {
         Box::pin(async move {
             self.clock.sleep(self.takes).await;
             drop(call);
-            Outcome::Done { status: None }
+            Some(Outcome::Done { status: None })
         })
     }
 }

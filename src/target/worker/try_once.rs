@@ -35,14 +35,6 @@ impl WorkerTarget {
         WorkerTarget { recipe, paths: Paths::default(), limit, door: Arc::clone(door) }
     }
 
-    async fn run(&self, message: &Message, leaving: Leaving<'_>) -> Option<Outcome> {
-        match prepare(self.recipe.as_ref(), message, &self.paths).await {
-            Ok(job) if leaving() => Some(self.hand_over(job).await),
-            Ok(_) => None,
-            Err(error) => Some(unsent(&error)),
-        }
-    }
-
     async fn hand_over(&self, job: Job) -> Outcome {
         let receipt = match self.door.desk().leave(job) {
             Ok(receipt) => receipt,
@@ -65,12 +57,14 @@ impl WorkerTarget {
 }
 
 impl Target for WorkerTarget {
-    fn attempt<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
-        Box::pin(async { self.run(message, &mut || true).await.expect("it was allowed to leave") })
-    }
-
     fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
-        Box::pin(self.run(message, leaving))
+        Box::pin(async move {
+            match prepare(self.recipe.as_ref(), message, &self.paths).await {
+                Ok(job) if leaving() => Some(self.hand_over(job).await),
+                Ok(_) => None,
+                Err(error) => Some(unsent(&error)),
+            }
+        })
     }
 }
 
