@@ -17,11 +17,11 @@ use std::io;
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 use tokio::runtime;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 
 /// The exit code of a bug: `EX_SOFTWARE` of sysexits(3).
@@ -215,47 +215,74 @@ impl Service {
     /// Runs the engine's hands on threads of their own until the end, and oversees them here.
     ///
     /// # Errors
-    /// The system has no threads or files to give.
+    /// The system has no threads or files to give. Then nothing was begun, and nothing is left of it.
     pub async fn run(&self) -> anyhow::Result<()> {
-        let lanes = self.lanes;
-        let (working, mut all_ended) = mpsc::channel::<std::io::Error>(lanes);
-        let all_ready = Arc::new(Barrier::new(lanes));
         let mut threads = Vec::new();
-        for lane in 0..lanes {
-            let (engine, working, all_ready) = (Arc::clone(&self.engine), working.clone(), Arc::clone(&all_ready));
-            let work = move || {
-                // Here and not there: what a thread that is not to be had leaves behind, nobody may drop there.
-                let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
-                    Ok(runtime) => runtime,
-                    Err(error) => return drop(working.try_send(error)),
-                };
-                // All of them or none: the end of the process would cut short what some have begun.
-                all_ready.wait();
-                let worked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.work(lane, lanes))));
-                if worked.is_err() {
-                    // What this lane held nobody else would take up. A crash is safe, half a process is not.
-                    tracing::error!(event = "bug", "a bug in maildirq: a worker thread has panicked");
-                    std::process::exit(BUG);
-                }
-                // A look-up of a name may still be running; nobody waits for it any more.
-                runtime.shutdown_background();
-                drop(working);
-            };
-            threads.push(thread::Builder::new().name(format!("lane-{lane}")).spawn(work)?);
-        }
-        drop(working);
-        tokio::select! {
-            failed = all_ended.recv() => failed.map_or(Ok(()), Err)?,
-            () = self.engine.oversee() => {}
-            () = self.look_for_maildirs() => {}
-        }
+        let worked = self.work_on(&mut threads).await;
         for thread in threads {
             thread.join().expect("a lane catches its panics");
         }
         let pools = take(&mut self.built().pools);
         pools.iter().for_each(WorkerPool::end);
         pools.into_iter().for_each(WorkerPool::close);
+        Ok(worked?)
+    }
+
+    /// Starts the threads, and returns when they have nothing more to do.
+    async fn work_on(&self, threads: &mut Vec<JoinHandle<()>>) -> io::Result<()> {
+        let (ready, mut lanes_ready) = mpsc::channel(self.lanes);
+        // Where this is dropped before it was used, the threads end.
+        let (begin, may_begin) = watch::channel(());
+        for lane in 0..self.lanes {
+            threads.push(self.start_lane(lane, ready.clone(), may_begin.clone())?);
+        }
+        drop(ready);
+        for _ in 0..self.lanes {
+            lanes_ready.recv().await.transpose()?;
+        }
+        // All of them or none: the end of the process would cut short what some have begun.
+        begin.send_replace(());
+        tokio::select! {
+            _all_have_ended = lanes_ready.recv() => {}
+            () = self.engine.oversee() => {}
+            () = self.look_for_maildirs() => {}
+        }
         Ok(())
+    }
+
+    /// A thread that says whether it is ready, and then works, once it may. It holds `ready` until it ends.
+    fn start_lane(
+        &self,
+        lane: usize,
+        ready: mpsc::Sender<io::Result<()>>,
+        mut may_begin: watch::Receiver<()>,
+    ) -> io::Result<JoinHandle<()>> {
+        let (engine, lanes) = (Arc::clone(&self.engine), self.lanes);
+        let work = move || {
+            // It is built on its own thread: where there is no thread to be had, all that was meant for it is
+            // dropped by whoever asked, and a runtime must not be dropped inside another one.
+            let built = runtime::Builder::new_current_thread().enable_all().build();
+            let (runtime, is_ready) = match built {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // Where another lane has failed already, nobody listens any more.
+            let _ = ready.try_send(is_ready);
+            let Some(runtime) = runtime else { return };
+            if runtime.block_on(may_begin.changed()).is_err() {
+                return;
+            }
+            let worked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.work(lane, lanes))));
+            if worked.is_err() {
+                // What this lane held nobody else would take up. A crash is safe, half a process is not.
+                tracing::error!(event = "bug", "a bug in maildirq: a worker thread has panicked");
+                std::process::exit(BUG);
+            }
+            // A look-up of a name may still be running; nobody waits for it any more.
+            runtime.shutdown_background();
+            drop(ready);
+        };
+        thread::Builder::new().name(format!("lane-{lane}")).spawn(work)
     }
 }
 
