@@ -62,7 +62,7 @@ pub(crate) struct Steps {
     pub memory: Option<u64>,
     /// How much CPU time it may take, in seconds; never more than we.
     pub cpu: Option<u32>,
-    /// How many files it may have open; never more than we.
+    /// How many files it may have open; never more than our hard limit.
     pub open_files: Option<u64>,
     /// It is killed when the *thread* ends that starts it, and so when we do. Where it runs as somebody else
     /// the kernel lets us do that only with `CAP_KILL`.
@@ -82,11 +82,11 @@ pub(crate) enum Step {
 
 impl Step {
     /// In their order.
-    pub const ALL: [Step; 5] = [Step::Lease, Step::Account, Step::Directory, Step::Limits, Step::Parent];
+    const ALL: [Step; 5] = [Step::Lease, Step::Account, Step::Directory, Step::Limits, Step::Parent];
 
     /// In the child. An error gets to us as a number, for that is all that the standard library hands on. So
     /// the number of the step is put above that of the error.
-    pub fn taken(self, result: rustix::io::Result<()>) -> io::Result<()> {
+    fn taken(self, result: rustix::io::Result<()>) -> io::Result<()> {
         result.map_err(|error| io::Error::from_raw_os_error(self as i32 * ERRORS + error.raw_os_error()))
     }
 
@@ -95,6 +95,12 @@ impl Step {
         let code = error.raw_os_error()?;
         let step = Self::ALL.into_iter().find(|&step| step as i32 == code / ERRORS)?;
         Some((step, io::Error::from_raw_os_error(code % ERRORS)))
+    }
+
+    /// What starting a program fails with at each of them.
+    #[cfg(test)]
+    pub fn all_failing(why: Errno) -> [io::Error; 5] {
+        Self::ALL.map(|step| step.taken(Err(why)).unwrap_err())
     }
 }
 

@@ -202,8 +202,7 @@ fn an_error_that_is_none_of_ours_stays_as_it_is() {
     for code in [libc::ENOENT, libc::EACCES, libc::EAGAIN, libc::ENOMEM] {
         assert_eq!(explained(io::Error::from_raw_os_error(code), &run).raw_os_error(), Some(code));
     }
-    for step in Step::ALL {
-        let error = step.taken(Err(Errno::PERM)).unwrap_err();
+    for error in Step::all_failing(Errno::PERM) {
         let reason = explained(error, &run).to_string();
         assert!(reason.starts_with("cannot ") && reason.contains("not permitted"), "{reason}");
     }
