@@ -1,21 +1,34 @@
 //! Putting a command line together, with or without strace around it.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::PoisonError;
+use std::sync::{LazyLock, PoisonError};
 
 use tempfile::TempDir;
 
 use super::maildir::FORKS;
 use super::process::Maildirq;
 
-/// The program under test.
+/// The program under test: the one that was built with the tests, or that of `MAILDIRQ_BIN`, a path from the folder
+/// that the tests are run in. What is measured may want one that is optimized.
 pub fn binary() -> &'static str {
-    env!("CARGO_BIN_EXE_maildirq")
+    static BINARY: LazyLock<String> = LazyLock::new(|| {
+        let given =
+            env::var("MAILDIRQ_BIN").ok().map(|path| fs::canonicalize(&path).unwrap_or_else(|_| panic!("{path}")));
+        given.map_or_else(|| env!("CARGO_BIN_EXE_maildirq").to_owned(), |path| path.to_str().unwrap().to_owned())
+    });
+    &BINARY
+}
+
+/// Whether the program under test is optimized: as that of `MAILDIRQ_BIN` should be, and whatever is built with tests
+/// that are.
+pub fn is_optimized() -> bool {
+    cfg!(not(debug_assertions)) || env::var_os("MAILDIRQ_BIN").is_some()
 }
 
 /// A maildirq that does not run yet. It logs JSON unless told otherwise.

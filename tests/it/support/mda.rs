@@ -9,6 +9,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
+use super::launch::binary;
 use super::leaks;
 
 /// A delivery that has not begun.
@@ -29,7 +30,7 @@ pub struct Answered {
 
 impl Mda {
     pub fn new() -> Mda {
-        Mda::run_by(Command::new(env!("CARGO_BIN_EXE_maildirq")))
+        Mda::run_by(Command::new(binary()))
     }
 
     pub fn into(maildir: impl AsRef<Path>) -> Mda {
@@ -39,7 +40,7 @@ impl Mda {
     /// Started by a shell, which has done something to its descriptors first: `<&-`, `2>&-`.
     pub fn with_descriptors(redirections: &str) -> Mda {
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("exec \"$0\" \"$@\" {redirections}"), env!("CARGO_BIN_EXE_maildirq")]);
+        shell.args(["-c", &format!("exec \"$0\" \"$@\" {redirections}"), binary()]);
         Mda::run_by(shell)
     }
 
@@ -48,7 +49,7 @@ impl Mda {
         let trace = TempDir::new().unwrap();
         let mut strace = Command::new("strace");
         strace.args(["-f", "-qq", "-y", "-o"]).arg(trace.path().join("strace"));
-        strace.args(options.iter().flat_map(|option| ["-e", *option])).arg("--").arg(env!("CARGO_BIN_EXE_maildirq"));
+        strace.args(options.iter().flat_map(|option| ["-e", *option])).arg("--").arg(binary());
         Mda { trace: Some(trace), ..Mda::run_by(strace) }
     }
 
