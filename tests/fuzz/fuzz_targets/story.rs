@@ -4,10 +4,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use maildirq::maildir::fuzzing;
-use std::path::PathBuf;
-use std::sync::LazyLock;
+use tempfile::TempDir;
 
-static MAILDIR: LazyLock<PathBuf> =
-    LazyLock::new(|| std::env::temp_dir().join(format!("maildirq-fuzz.{}", std::process::id())));
+thread_local! {
+    /// At the end of the run it is dropped, unlike a `static`, and its folder removed.
+    static MAILDIR: TempDir = TempDir::new().expect("a folder for a test can be made");
+}
 
-fuzz_target!(|input: &[u8]| fuzzing::story(&MAILDIR, input));
+fuzz_target!(|input: &[u8]| MAILDIR.with(|maildir| fuzzing::story(maildir.path(), input)));
