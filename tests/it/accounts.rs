@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::support::{Exit, Launch, Maildir, Maildirq, SOON, Script, wait_until};
+use crate::support::{Exit, Launch, Maildir, Maildirq, SOON, Script, skipped, wait_until};
 
 /// Debian's `nobody`, who owns the Maildirs here.
 const OWNER: u32 = 65534;
@@ -21,7 +21,7 @@ const NOTHING: &str = "0000000000000000";
 fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
-        eprintln!("skipped: only root can become somebody else");
+        skipped("only root can become somebody else");
     }
     is_root
 }

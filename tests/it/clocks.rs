@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use tempfile::TempDir;
 
-use crate::support::{Allowed, Answer, App, Exit, Ledger, Maildir, Maildirq, SOON, wait_until};
+use crate::support::{Allowed, Answer, App, Exit, Ledger, Maildir, Maildirq, SOON, skipped, wait_until};
 
 const MAILS: u64 = 20;
 
@@ -17,7 +17,7 @@ fn another_time() -> Option<PathBuf> {
     let machine = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     let library = PathBuf::from(machine).join("faketime/libfaketime.so.1");
     if !library.exists() {
-        eprintln!("skipped: {} is not there (Debian's libfaketime)", library.display());
+        skipped(format_args!("{} is not there (Debian's libfaketime)", library.display()));
         return None;
     }
     Some(library)
@@ -85,7 +85,7 @@ fn a_jump_of_the_clock_stalls_nothing_and_kills_nothing() {
 fn after_another_start_of_the_machine_what_waits_is_due_when_it_was() {
     let is_possible = Command::new("unshare").args(["--time", "--boottime", "1", "true"]).status();
     if !is_possible.is_ok_and(|status| status.success()) {
-        return eprintln!("skipped: no time namespaces here");
+        return skipped("no time namespaces here");
     }
     let (maildir, app) = (Maildir::in_memory(), App::answering(|_| Answer::status(400)));
     let mut ledger = Ledger::produce(&maildir, 3, 37);

@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use crate::support::launch::binary;
 use crate::support::leaks::{MARK, assert_none_below, assert_none_in};
-use crate::support::{Answer, App, Exit, Launch, Maildir, Maildirq, Mda, Overheard, Request, SOON, Script, wait_until};
+use crate::support::{
+    Answer, App, Exit, Launch, Maildir, Maildirq, Mda, Overheard, Request, SOON, Script, skipped, wait_until,
+};
 
 /// The three places from which a secret can come.
 #[derive(Clone, Copy, Debug)]
@@ -291,7 +293,7 @@ fn nothing_is_started_with_a_secret_that_everybody_can_read() {
 #[test]
 fn a_secret_that_may_not_be_read_is_told_of() {
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("skipped: only root can become somebody else");
+        return skipped("only root can become somebody else");
     }
     let mut safe = Safe::new();
     fs::set_permissions(safe.home.path(), Permissions::from_mode(0o755)).unwrap();

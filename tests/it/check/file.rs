@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{APP, check, serving, tells};
-use crate::support::{Exit, Launch, Maildir};
+use crate::support::{Exit, Launch, Maildir, skipped};
 
 #[test]
 fn where_nothing_is_wrong_it_says_so_in_one_line() {
@@ -46,7 +46,7 @@ fn without_a_file_there_is_nothing_to_check() {
     let home = TempDir::new().unwrap();
     let nowhere = |check: Launch| check.env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path());
     if Path::new("/etc/maildirq/maildirq.toml").exists() {
-        return eprintln!("skipped: this machine has a configuration of its own");
+        return skipped("this machine has a configuration of its own");
     }
     let without = nowhere(Launch::new("check").without_log()).run();
     assert_eq!((without.exit(), without.stdout().as_str()), (Exit::NoInput, ""));

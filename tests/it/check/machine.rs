@@ -9,7 +9,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{APP, NOBODY, check, executable, is_root, serving, tells};
-use crate::support::{Exit, Launch, Maildir};
+use crate::support::{Exit, Launch, Maildir, skipped};
 
 /// PATH with this folder before all others.
 fn path_with(folder: &Path) -> OsString {
@@ -20,7 +20,7 @@ fn path_with(folder: &Path) -> OsString {
 #[test]
 fn a_postfix_that_delivers_as_somebody_else_is_told_of() {
     if !Path::new("/usr/sbin/postconf").exists() {
-        return eprintln!("skipped: /usr/sbin/postconf is not installed (tests/run installs it)");
+        return skipped("/usr/sbin/postconf is not installed (tests/run installs it)");
     }
     let maildir = Maildir::in_memory();
     let settings = TempDir::new().unwrap();
@@ -136,7 +136,7 @@ fn a_unit_that_shuts_maildirq_out_is_told_of() {
 #[test]
 fn a_worker_that_its_user_keeps_from_the_mail_is_told_of() {
     if !is_root() {
-        return eprintln!("skipped: only root can give a Maildir away");
+        return;
     }
     let maildir = Maildir::in_memory();
     maildir.give_to(NOBODY);

@@ -9,7 +9,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Exit, Launch};
+use crate::support::{Exit, Launch, skipped};
 
 const NOBODY: u32 = 65534;
 const APP: &str = "[target.app]\nurl = \"http://127.0.0.1:9/mail\"\n";
@@ -17,7 +17,7 @@ const APP: &str = "[target.app]\nurl = \"http://127.0.0.1:9/mail\"\n";
 fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
-        eprintln!("skipped: only root can become somebody else");
+        skipped("only root can become somebody else");
     }
     is_root
 }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::{Value, json};
 
 use super::{MAIL, init, prove};
-use crate::support::{Exit, Launch, Maildirq, SOON, wait_until};
+use crate::support::{Exit, Launch, Maildirq, SOON, skipped, wait_until};
 use server::{GUNICORN, Lock, PUMA, Recipe, STARMAN, Server, state_and_parent};
 
 const NOBODY: u32 = 65534;
@@ -95,7 +95,7 @@ fn only_the_group_may_connect(recipe: &'static Recipe) {
     let mode = fs::metadata(server.socket()).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode & 0o060, mode & 0o007), (0o060, 0), "{mode:o}");
     if !geteuid().is_root() {
-        return eprintln!("skipped: only root can become somebody else");
+        return skipped("only root can become somebody else");
     }
     fs::set_permissions(server.root.path(), PermissionsExt::from_mode(0o755)).unwrap();
     chown(server.socket(), None, Some(NOBODY)).unwrap();

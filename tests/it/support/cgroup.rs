@@ -35,7 +35,7 @@ impl Cgroup {
                 return Some(group);
             }
         }
-        eprintln!("skipped: no group of processes with a limit of memory is to be had here");
+        skipped("no group of processes with a limit of memory is to be had here");
         None
     }
 
