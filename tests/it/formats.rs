@@ -6,6 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::launch::binary;
+use crate::support::leaks::WEBHOOK_KEY;
 use crate::support::{Answer, App, Exit, Maildir, Maildirq, Overheard, Request};
 use serde_json::Value;
 
@@ -101,7 +102,7 @@ fn nothing_of_a_mail_is_in_a_header_whatever_the_format() {
         let (maildir, app) = (Maildir::new(), App::accepting());
         maildir.deliver(&mail);
         let mut settings = settings(format, more);
-        let _ = writeln!(settings, "sign = \"whsec_b3RoZXItaHVudGVyMi1odW50ZXIyLWh1bnRlcjI=\"");
+        let _ = writeln!(settings, "sign = \"{WEBHOOK_KEY}\"");
         let drain = Maildirq::drain_with(&maildir, &app.url(), &settings).run();
         assert_eq!((drain.exit(), app.count()), (Exit::Ok, 1), "{format} {more}");
         for (name, value) in &app.requests()[0].headers {
@@ -240,7 +241,10 @@ fn the_command_line_for_curl_sends_the_same_request() {
     let (maildir, app) = (Maildir::new(), App::answering(|_| Answer::status(400)));
     let name = maildir.deliver(MAIL);
     let url = format!("{}?key=hunter2", app.url());
-    let settings = "format = \"json\"\nsign = \"whsec_b3RoZXItaHVudGVyMi1odW50ZXIyLWh1bnRlcjI=\"\nauth = { bearer = \"hunter2-bearer\" }\nheaders = { X-Key = \"hunter2-header\" }\n";
+    let settings = format!(
+        "format = \"json\"\nsign = \"{WEBHOOK_KEY}\"\nauth = {{ bearer = \"hunter2-bearer\" }}\n\
+         headers = {{ X-Key = \"hunter2-header\" }}\n"
+    );
     let toml = format!("maildir = {:?}\n[target.app]\nurl = \"{url}\"\n{settings}", maildir.path());
     let folder = tempfile::TempDir::new().unwrap();
     let config = folder.path().join("it's a config.toml");

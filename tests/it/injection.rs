@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::digest::sha256;
+use crate::support::leaks::WEBHOOK_KEY;
 use crate::support::worker::Worker;
 use crate::support::{Answer, App, Exit, Maildir, Maildirq, Script};
 
@@ -90,7 +91,7 @@ fn an_app_that_quotes_the_mail_in_its_refusal_writes_nothing_into_log_or_story()
             Answer::status(422).body(&request.body[at.saturating_sub(20)..request.body.len().min(at + 500)])
         });
         deliver(&maildir, &mails);
-        let settings = format!("format = \"{format}\"\nsign = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"");
+        let settings = format!("format = \"{format}\"\nsign = \"{WEBHOOK_KEY}\"");
         let drain = Maildirq::drain_with(&maildir, &app.url(), &settings).run();
 
         assert_eq!((drain.exit(), app.count(), maildir.dead().len()), (Exit::SomeDead, mails.len(), mails.len()));

@@ -33,8 +33,8 @@ fn the_samples_go_through_byte_for_byte() {
     for entry in fs::read_dir(samples).unwrap() {
         let path = entry.unwrap().path();
         let mail = Stdio::from(File::open(&path).unwrap());
-        let status = Command::new(binary()).arg("deliver").arg(maildir.path()).stdin(mail).status().unwrap();
-        assert!(status.success(), "{}", path.display());
+        let deliver = Command::new(binary()).arg("deliver").arg(maildir.path()).stdin(mail).overheard();
+        assert!(deliver.status.success(), "{}", path.display());
         expected.push(fs::read(path).unwrap());
     }
     assert_eq!(Maildirq::drain(&maildir, &app.url()).run().exit(), Exit::Ok);

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::support::leaks::{OTHER_WEBHOOK_KEY as OLD, WEBHOOK_KEY as NEW};
 use crate::support::program::{Program, Shared, python};
 use crate::support::{App, Exit, Launch, Maildir, Maildirq, client};
 
-const OLD: &str = "whsec_b3RoZXItaHVudGVyMi1odW50ZXIyLWh1bnRlcjI=";
-const NEW: &str = "whsec_aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMg==";
 const MAIL: &str = "From: Ada <ada@example.com>\nSubject: =?utf-8?q?caf=C3=A9?=\nMessage-ID: <a.b.c@example.com>\n\nGr\u{fc}\u{df}e\r\n";
 
 /// Each shape, as lines of TOML for a target.
