@@ -6,7 +6,6 @@
 //! not sync `new/`, and then it is the file system that loses a name; no queue can make up for that.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::ffi::OsString;
 use std::fs::File;
 use std::sync::Arc;
@@ -16,7 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::support::ledger::number_in;
 use crate::support::{
-    Allowed, Answer, App, Delivery, Disk, Exit, Ledger, Maildir, Maildirq, Pace, Request, SOON, Standstill, wait_until,
+    Allowed, Answer, App, Delivery, Disk, Exit, Ledger, Maildir, Maildirq, Pace, Request, SOON, Standstill,
+    from_environment, wait_until,
 };
 
 const CONCURRENCY: usize = 8;
@@ -30,7 +30,7 @@ const CUTS_OF_A_DISK: usize = 8;
 
 /// T05. How many cuts there are in all tests here.
 fn cuts() -> usize {
-    env::var("MAILDIRQ_CUTS").map_or(20, |number| number.parse().expect("a number"))
+    from_environment("MAILDIRQ_CUTS", 20)
 }
 
 /// What all cuts of a test came to.
