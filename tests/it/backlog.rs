@@ -95,12 +95,13 @@ fn is_outlasted(what: &str, url: &str) {
     );
 }
 
-/// `MAILDIRQ_MAILS` wait, for `MAILDIRQ_SECONDS`, while the app says 503.
+/// `MAILDIRQ_BACKLOG_MAILS` wait, for `MAILDIRQ_BACKLOG_SECONDS`, while the app says 503.
 #[test]
 fn a_backlog_costs_neither_memory_nor_writing_and_comes_back_step_by_step() {
     const MOST_MEMORY: u64 = 200 * 1024;
     const WRITTEN_FOR_A_PROBE: u64 = 16 * 1024;
-    let (mails, seconds) = (from_environment("MAILDIRQ_MAILS", 5000), from_environment("MAILDIRQ_SECONDS", 3));
+    let (mails, seconds) =
+        (from_environment("MAILDIRQ_BACKLOG_MAILS", 5000), from_environment("MAILDIRQ_BACKLOG_SECONDS", 3));
     let app = App::plan(|_| Answer::status(503)).forgetting().start();
     let maildir = Maildir::in_memory();
     fill(&maildir, mails);

@@ -9,11 +9,11 @@ use crate::support::{Allowed, Exit, Ledger, Maildir, Maildirq, SOON, Script, fro
 /// Works on the first message for as long as `$1` says, and copies each.
 const SLOW_ONCE: &str = "if mkdir .first 2>/dev/null; then echo $$ | tell .started; sleep $1; fi; cat >$MAILDIRQ_ID.$$";
 
-/// T07: there is no time after which a message would be given to somebody else. It takes `MAILDIRQ_SECONDS`.
+/// T07: there is no time after which a message would be given to somebody else. It takes `MAILDIRQ_HOLDING_SECONDS`.
 #[test]
 fn a_message_is_worked_on_once_however_long_that_takes_and_however_many_look_on() {
     const COMPETITORS: usize = 8;
-    let seconds = from_environment("MAILDIRQ_SECONDS", 4) as u64;
+    let seconds = from_environment("MAILDIRQ_HOLDING_SECONDS", 4) as u64;
     let (maildir, script) = (Maildir::in_memory(), Script::new(&SLOW_ONCE.replace("$1", &seconds.to_string())));
     let toml = format!("rescan = '50ms'\n{}", script.config(&maildir, "timeout = '3h'\nconcurrency = 1"));
     let mut ledger = Ledger::produce(&maildir, 1, 7);

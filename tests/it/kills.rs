@@ -15,14 +15,14 @@ use crate::support::{
 
 const KILLED: Exit = Exit::Signal(9);
 
-/// T01. `MAILDIRQ_KILLS` and `MAILDIRQ_MAILS` are the least there shall be of both.
+/// T01. `MAILDIRQ_KILLS` and `MAILDIRQ_STORM_MAILS` are the least there shall be of both.
 #[test]
 fn a_storm_of_kills_loses_no_mail() {
     const WATCHES: usize = 4;
     const CONCURRENCY: usize = 8;
     const MILLISECONDS: RangeInclusive<u64> = 5..=50;
     let (least_kills, least_mails) =
-        (from_environment("MAILDIRQ_KILLS", 100), from_environment("MAILDIRQ_MAILS", 1000));
+        (from_environment("MAILDIRQ_KILLS", 100), from_environment("MAILDIRQ_STORM_MAILS", 1000));
 
     let (maildir, home) = (Maildir::in_memory(), TempDir::new().unwrap());
     let log = home.path().join("app.log");

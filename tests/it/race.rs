@@ -7,7 +7,7 @@ use crate::support::{
     Allowed, Answer, App, Exit, Gate, Ledger, Maildir, Maildirq, SOON, from_environment, holds_for, wait_until,
 };
 
-/// T06. `MAILDIRQ_PROCESSES` take part, and there are `MAILDIRQ_MAILS`.
+/// T06. `MAILDIRQ_RACE_PROCESSES` take part, and there are `MAILDIRQ_RACE_MAILS`.
 #[test]
 fn on_tmpfs_no_mail_comes_twice_however_many_take_part() {
     race(&Maildir::in_memory(), 4000);
@@ -22,8 +22,8 @@ fn on_disk_no_mail_comes_twice_however_many_take_part() {
 /// Not even the Maildir's own folders exist when they all begin.
 fn race(maildir: &Maildir, usual_mails: usize) {
     const WATCHES: usize = 2;
-    let drains = from_environment("MAILDIRQ_PROCESSES", 14).max(WATCHES + 2) - WATCHES;
-    let mails = from_environment("MAILDIRQ_MAILS", usual_mails) as u64;
+    let drains = from_environment("MAILDIRQ_RACE_PROCESSES", 14).max(WATCHES + 2) - WATCHES;
+    let mails = from_environment("MAILDIRQ_RACE_MAILS", usual_mails) as u64;
     let long = Duration::from_mins(1) + Duration::from_millis(10 * mails);
 
     let app = App::plan(|_| Answer::ok()).forgetting().start();

@@ -430,14 +430,14 @@ mod on_dead {
 mod herd {
     use super::*;
 
-    /// Unless `MAILDIRQ_MAILS` says otherwise.
+    /// Unless `MAILDIRQ_HERD_MAILS` says otherwise.
     const MAILS: usize = 3000;
     const BUCKET: Duration = Duration::from_millis(200);
 
     #[test]
     fn those_who_failed_together_do_not_come_back_together() {
         let (maildir, app) = (Maildir::in_memory(), App::plan(|_| Answer::status(400)).forgetting().start());
-        let mails = from_environment("MAILDIRQ_MAILS", MAILS);
+        let mails = from_environment("MAILDIRQ_HERD_MAILS", MAILS);
         deliver(&maildir, "herd", mails);
         let retry = "retry = { min_delay = '1h', max_delay = '1h' }";
         let toml = format!("maildir = '{}'\n{}", maildir.path().display(), target("app", &app.url(), retry));

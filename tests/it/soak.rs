@@ -1,5 +1,5 @@
 //! Everything at once, for as long as one likes (T45): kills, faults, outages, commands that misbehave, reloads, and
-//! mail all the while. It runs for `MAILDIRQ_SOAK` seconds; `MAILDIRQ_SEED` draws another course of events.
+//! mail all the while. It runs for `MAILDIRQ_SOAK` seconds; `MAILDIRQ_SOAK_SEED` draws another course of events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -159,7 +159,7 @@ fn sometimes_refuses(request: &crate::support::Request) -> Answer {
 
 #[test]
 fn whatever_happens_for_however_long_the_books_balance() {
-    let (seconds, seed) = (from_environment("MAILDIRQ_SOAK", 12), from_environment("MAILDIRQ_SEED", 45));
+    let (seconds, seed) = (from_environment("MAILDIRQ_SOAK", 12), from_environment("MAILDIRQ_SOAK_SEED", 45));
     let mut app = App::plan(refuses_few).forgetting().start();
     let script = Script::new(COMMAND);
     let over = Arc::new(AtomicBool::new(false));
