@@ -9,6 +9,7 @@ use crate::support::{Answer, App, Exit, Maildir, Maildirq, Request};
 /// November 2023, from a time when nobody thought of this Maildir.
 const OLD: &str = "1700000000.M1P1.mx.example.org";
 
+/// T46
 #[test]
 fn the_exit_code_says_what_is_left() {
     for (wishes, exit) in [

@@ -74,6 +74,7 @@ fn hands(maildir: &Maildir) -> usize {
     maildir.hands().iter().filter(|name| !name.as_encoded_bytes().starts_with(b".")).count()
 }
 
+/// T10
 #[test]
 fn killed_between_the_answer_and_the_removal_the_same_mail_comes_again() {
     let (maildir, app) = (served_maildir(), App::accepting());

@@ -23,7 +23,7 @@ fn redirects_are_not_followed() {
     assert_eq!((elsewhere.connections(), elsewhere.complaints()), (0, vec![]));
 }
 
-/// One hand and two messages: the second gets its turn only when the first lets go.
+/// T30. One hand and two messages: the second gets its turn only when the first lets go.
 #[test]
 fn no_server_is_so_rude_that_it_keeps_a_hand_busy() {
     thread::scope(|scope| {
@@ -54,7 +54,7 @@ fn two_messages_have_their_turn(rudeness: &Rudeness) {
     assert!(watch.peak_memory() < 64 * 1024, "{rudeness:?}: {} kB", watch.peak_memory());
 }
 
-/// Large messages are sent while the answer may already be there.
+/// T30. Large messages are sent while the answer may already be there.
 #[test]
 fn the_same_holds_for_a_message_that_fills_every_buffer() {
     let to_the_point = [Rudeness::HeaderDrip, Rudeness::NeverReads, Rudeness::HalfStatusLine, Rudeness::HugeHeaders];

@@ -76,6 +76,7 @@ fn a_second_term_stops_at_once() {
     assert_no_traces(&maildir);
 }
 
+/// T46
 #[test]
 fn an_interrupted_drain_finishes_what_runs_and_says_which_signal_it_was() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
