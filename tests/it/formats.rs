@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs;
 use std::process::Command;
 
-use crate::support::launch::binary;
+use crate::support::launch::{binary, write_config};
 use crate::support::leaks::WEBHOOK_KEY;
 use crate::support::{Answer, App, Exit, Maildir, Maildirq, Overheard, Request};
 use serde_json::Value;
@@ -211,7 +210,7 @@ fn large_mail() -> String {
 fn route(toml: &str, arguments: &[&str]) -> (Option<i32>, Vec<u8>, String) {
     let folder = tempfile::TempDir::new().unwrap();
     let config = folder.path().join("maildirq.toml");
-    fs::write(&config, toml).unwrap();
+    write_config(&config, toml);
     let output = Command::new(binary()).arg("route").arg("-c").arg(&config).args(arguments).overheard();
     (output.status.code(), output.stdout, String::from_utf8(output.stderr).unwrap())
 }
@@ -248,7 +247,7 @@ fn the_command_line_for_curl_sends_the_same_request() {
     let toml = format!("maildir = {:?}\n[target.app]\nurl = \"{url}\"\n{settings}", maildir.path());
     let folder = tempfile::TempDir::new().unwrap();
     let config = folder.path().join("it's a config.toml");
-    fs::write(&config, &toml).unwrap();
+    write_config(&config, &toml);
     let path = maildir.message(&name);
     let output = Command::new(binary()).args(["route", "--curl", "-c"]).args([&config, &path]).overheard();
     let line = String::from_utf8(output.stdout).unwrap();

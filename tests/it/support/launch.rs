@@ -184,7 +184,7 @@ pub(super) fn config_file(home: &TempDir) -> PathBuf {
 }
 
 /// Readable by its owner alone, since a configuration may hold secrets; and nobody ever reads half of it.
-pub(super) fn write_config(path: &Path, toml: &str) {
+pub fn write_config(path: &Path, toml: &str) {
     let next = path.with_extension("next");
     fs::write(&next, toml).unwrap();
     fs::set_permissions(&next, Permissions::from_mode(0o600)).unwrap();
