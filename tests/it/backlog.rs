@@ -86,8 +86,8 @@ fn is_outlasted(what: &str, url: &str) {
     let checkup = Checkup::begin(&watch);
     watch.reload(&config(&app.url()));
     wait_until(format!("all is done after {what}"), 2 * SOON, || maildir.waiting().is_empty());
-    assert_eq!(watch.stop(), Exit::Ok);
     let verdict = ledger.check_with(&app.deliveries(), Allowed::nothing(), &[checkup]);
+    assert_eq!(watch.stop(), Exit::Ok);
     assert_eq!(
         (verdict.accepted as u64, verdict.attempts as u64, maildir.stories().len()),
         (MAILS, MAILS, 0),

@@ -20,13 +20,13 @@ fn only_bystanders(request: &Request) -> Answer {
     if request.body.starts_with(b"Subject") { Answer::status(400) } else { Answer::ok() }
 }
 
+/// Of few hands at a time: what each of them opens at its first mail is no growth.
 fn watch(maildir: &Maildir, app: &App) -> Launch {
-    Maildirq::watch_with(maildir, &app.url(), "retry = { min_delay = '1h', max_delay = '1h' }")
+    Maildirq::watch_with(maildir, &app.url(), "retry = { min_delay = '1h', max_delay = '1h' }").concurrency(4)
 }
 
 /// Other mail comes and goes as ever, and the watch has neither complained nor grown.
-fn all_is_well(maildir: &Maildir, app: &App, watch: &Maildirq) {
-    let checkup = Checkup::begin(watch);
+fn all_is_well(maildir: &Maildir, app: &App, watch: &Maildirq, checkup: Checkup) {
     let left = maildir.waiting();
     let mut others = Ledger::produce(maildir, OTHERS, 43);
     wait_until("other mail is done", SOON, || maildir.waiting() == left);
@@ -61,6 +61,8 @@ fn what_is_removed_or_opened_while_it_waits_is_not_delivered() {
     let (maildir, app) = (Maildir::new(), App::answering(only_bystanders));
     let names = [(); 2].map(|()| maildir.deliver(MAIL));
     let watch = watch(&maildir, &app).start();
+    watch.wait_for_event("ready");
+    let checkup = Checkup::begin(&watch);
     wait_until("both wait for a retry", SOON, || maildir.stories().len() == 2);
 
     fs::remove_file(maildir.message(&names[0])).unwrap();
@@ -69,7 +71,7 @@ fn what_is_removed_or_opened_while_it_waits_is_not_delivered() {
     maildir.stories().iter().for_each(|id| maildir.set_due(id, SystemTime::now()));
 
     holds_for("nothing comes", Duration::from_millis(300), || app.count() == 2);
-    all_is_well(&maildir, &app, &watch);
+    all_is_well(&maildir, &app, &watch, checkup);
     assert_eq!((ids(&app).len(), fs::read_to_string(seen).unwrap().as_str()), (2, MAIL));
 }
 
@@ -81,6 +83,8 @@ fn what_is_removed_or_opened_while_it_is_in_hand_stays_where_it_was_put() {
         let app = App::answering(move |_| Answer::status(status).through(&held));
         let names = [(); 2].map(|()| maildir.deliver(MAIL));
         let watch = watch(&maildir, &app).start();
+        watch.wait_for_event("ready");
+        let checkup = Checkup::begin(&watch);
         app.wait_for_requests(2);
 
         fs::remove_file(maildir.message(&names[0])).unwrap();
@@ -90,7 +94,7 @@ fn what_is_removed_or_opened_while_it_is_in_hand_stays_where_it_was_put() {
         wait_until("both answers are heard", SOON, || told() == 2);
         app.answer_with(|_| Answer::ok());
 
-        all_is_well(&maildir, &app, &watch);
+        all_is_well(&maildir, &app, &watch, checkup);
         assert_eq!((ids(&app).len(), maildir.dead().len(), maildir.waiting().len()), (2, 0, 0), "{status}");
         assert_eq!(fs::read_to_string(seen).unwrap(), MAIL, "{status}");
     }
@@ -101,6 +105,8 @@ fn what_is_put_back_is_delivered_with_the_same_id() {
     let (maildir, app) = (Maildir::new(), App::answering(|_| Answer::status(422)));
     let names = [(); 2].map(|()| maildir.deliver(MAIL));
     let watch = watch(&maildir, &app).start();
+    watch.wait_for_event("ready");
+    let checkup = Checkup::begin(&watch);
     wait_until("both are dead", SOON, || maildir.dead().len() == 2);
     let before: BTreeSet<_> = ids(&app).into_iter().collect();
     app.answer_with(|_| Answer::ok());
@@ -113,7 +119,7 @@ fn what_is_put_back_is_delivered_with_the_same_id() {
     wait_until("both are done", SOON, || maildir.waiting().is_empty());
     assert_eq!((ids(&app).len(), ids(&app)[2..].iter().cloned().collect()), (4, before));
     assert!(app.deliveries()[2..].iter().all(|delivery| delivery.attempt == Some(1)));
-    all_is_well(&maildir, &app, &watch);
+    all_is_well(&maildir, &app, &watch, checkup);
 }
 
 #[test]
@@ -124,6 +130,8 @@ fn what_is_restored_from_a_backup_is_delivered_with_the_ids_that_it_had() {
     let backup = maildir.home().join("backup");
     copy(&maildir.new_folder(), &backup);
     let watch = watch(&maildir, &app).start();
+    watch.wait_for_event("ready");
+    let checkup = Checkup::begin(&watch);
     wait_until("all are done", SOON, || maildir.waiting().is_empty());
     let before: BTreeSet<_> = ids(&app).into_iter().collect();
 
@@ -132,7 +140,7 @@ fn what_is_restored_from_a_backup_is_delivered_with_the_ids_that_it_had() {
     app.wait_for_requests(2 * MAILS);
     wait_until("all are done again", SOON, || maildir.waiting().is_empty());
     assert_eq!((before.len(), ids(&app)[MAILS..].iter().cloned().collect()), (MAILS, before));
-    all_is_well(&maildir, &app, &watch);
+    all_is_well(&maildir, &app, &watch, checkup);
 }
 
 #[test]
@@ -142,6 +150,8 @@ fn a_touch_brings_nothing_twice() {
     let app = App::answering(move |_| Answer::ok().through(&held));
     let name = maildir.deliver(MAIL);
     let watch = watch(&maildir, &app).start();
+    watch.wait_for_event("ready");
+    let checkup = Checkup::begin(&watch);
     app.wait_for_requests(1);
 
     for time in [SystemTime::UNIX_EPOCH, SystemTime::now() + Duration::from_hours(24)] {
@@ -152,7 +162,7 @@ fn a_touch_brings_nothing_twice() {
 
     wait_until("it is done", SOON, || maildir.waiting().is_empty());
     assert_eq!(ids(&app).len(), 1);
-    all_is_well(&maildir, &app, &watch);
+    all_is_well(&maildir, &app, &watch, checkup);
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -23,7 +23,9 @@ pub struct Checkup<'a> {
 }
 
 impl<'a> Checkup<'a> {
+    #[track_caller]
     pub fn begin(maildirq: &'a Maildirq) -> Checkup<'a> {
+        assert!(maildirq.is_running(), "who has ended does not grow: {:?}", maildirq.lines());
         let files = maildirq.open_files() as u64;
         Checkup { maildirq, files, threads: maildirq.threads(), memory: maildirq.memory() }
     }
