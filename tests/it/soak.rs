@@ -84,6 +84,8 @@ struct Victims<'a> {
     toml: &'a str,
     dice: fastrand::Rng,
     kills: usize,
+    /// Ends that were not kills: who is among faults may give up.
+    ends: usize,
     faulty: usize,
     outages: usize,
     reloads: usize,
@@ -107,9 +109,9 @@ impl Victims<'_> {
             0..=3 => {
                 if self.watches[victim].is_running() {
                     self.watches[victim].kill9();
+                    self.kills += 1;
+                    self.watches[victim] = self.start();
                 }
-                self.kills += 1;
-                self.watches[victim] = self.start();
             }
             4 => {
                 self.watches[victim].signal(Signal::STOP);
@@ -123,18 +125,22 @@ impl Victims<'_> {
                     self.reloads += 1;
                 }
             }
-            6 => self.app.answer_with(|_| Answer::status(503)),
-            7 => self.app.answer_with(|_| Answer::hang_up()),
-            8 => self.app.answer_with(|_| Answer::status(503).after(Duration::from_secs(6))),
-            9 => self.app.stop(),
+            trouble @ 6..=9 => {
+                self.outages += 1;
+                match trouble {
+                    6 => self.app.answer_with(|_| Answer::status(503)),
+                    7 => self.app.answer_with(|_| Answer::hang_up()),
+                    8 => self.app.answer_with(|_| Answer::status(503).after(Duration::from_secs(6))),
+                    _ => self.app.stop(),
+                }
+            }
             10 => self.app.answer_with(sometimes_refuses),
             _ => self.app.answer_with(refuses_few),
         }
-        self.outages += 1;
         // An end of its own is looked at when it is dropped.
         for dead in 0..self.watches.len() {
             if !self.watches[dead].is_running() {
-                self.kills += 1;
+                self.ends += 1;
                 self.watches[dead] = self.start();
             }
         }
@@ -177,8 +183,17 @@ fn whatever_happens_for_however_long_the_books_balance() {
     let survivor = Maildirq::watch_config(&toml).start();
     survivor.wait_for_event("ready");
     let dice = fastrand::Rng::with_seed(seed as u64);
-    let mut victims =
-        Victims { watches: Vec::new(), app: &mut app, toml: &toml, dice, kills: 0, faulty: 0, outages: 0, reloads: 0 };
+    let mut victims = Victims {
+        watches: Vec::new(),
+        app: &mut app,
+        toml: &toml,
+        dice,
+        kills: 0,
+        ends: 0,
+        faulty: 0,
+        outages: 0,
+        reloads: 0,
+    };
     for _ in 0..VICTIMS {
         let next = victims.start();
         victims.watches.push(next);
@@ -196,7 +211,7 @@ fn whatever_happens_for_however_long_the_books_balance() {
     }
 
     over.store(true, Ordering::Relaxed);
-    let Victims { watches, kills, faulty, outages, reloads, app, .. } = victims;
+    let Victims { watches, kills, ends, faulty, outages, reloads, app, .. } = victims;
     watches.iter().filter(|watch| watch.is_running()).for_each(Maildirq::kill9);
     app.restart();
     app.answer_with(refuses_few);
@@ -209,8 +224,8 @@ fn whatever_happens_for_however_long_the_books_balance() {
     let (by_post, by_command) =
         (posted.close(&app.deliveries(), allowed, &[checkup]), run.close(&script.deliveries(), allowed, &[]));
     println!(
-        "seed {seed}, {seconds} s: {kills} kills, {faulty} starts among faults, {outages} events, {reloads} reloads, \
-         {} kB of memory\nposted: {by_post}by command: {by_command}",
+        "seed {seed}, {seconds} s: {kills} kills, {ends} other ends, {faulty} starts among faults, {outages} outages, \
+         {reloads} reloads, {} kB of memory\nposted: {by_post}by command: {by_command}",
         survivor.memory()
     );
     wait_until("all that commands have left is gone", SOON, || survivor.children().is_empty());
