@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 use crate::support::disk::set_immutable;
+use crate::support::groups::Group;
 use crate::support::ledger::number_in;
-use crate::support::limits::ProcessLimit;
 use crate::support::{
     Allowed, Answer, App, Disk, Exit, Fault, Gate, Launch, Ledger, Maildir, Maildirq, Request, SOON, Script, holds_for,
     skipped, wait_until,
@@ -380,15 +380,15 @@ fn when_no_more_processes_can_be_started_mail_waits_until_they_can() {
     let (maildir, script) = (Maildir::in_memory(), Script::new("cat >/dev/null; echo >>runs"));
     let maildirq = Maildirq::watch_config(&script.config(&maildir, "breaker = { probe = '100ms' }")).start();
     maildirq.wait_for_event("ready");
-    let Some(group) = ProcessLimit::of(&maildirq) else { return };
-    group.allow(Some(0));
+    let Some(group) = Group::of(&maildirq) else { return };
+    group.allow_processes(Some(0));
     for _ in 0..10 {
         maildir.deliver(MAIL);
     }
     maildirq.wait_for_line("Resource temporarily unavailable");
     holds_for("nothing is run", Duration::from_secs(1), || maildirq.is_running() && script.told("runs").is_none());
     assert_eq!((maildir.waiting().len(), maildir.dead().len()), (10, 0));
-    group.allow(None);
+    group.allow_processes(None);
     wait_until("all is done", SOON, || maildir.waiting().is_empty());
     assert_eq!(maildirq.stop(), Exit::Ok);
     assert_eq!((script.told("runs").unwrap().len(), maildir.dead().len()), (10, 0));

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::cgroup::Cgroup;
 use crate::support::digest::sha256;
+use crate::support::groups::Group;
 use crate::support::{App, Exit, Maildir, Maildirq, SOON, wait_until};
 
 /// What the process may have: enough for mail, but not for this one and the object that is made of it.
@@ -16,7 +16,7 @@ const SIZE: usize = 25_000_000;
 #[test]
 fn a_mail_that_takes_all_memory_is_set_aside_and_all_others_are_delivered() {
     const MAILS: usize = 30;
-    let Some(group) = Cgroup::with_memory(MEMORY) else { return };
+    let Some(group) = Group::with_memory(MEMORY) else { return };
     let (maildir, app) = (Maildir::new(), App::accepting());
     let head = "Subject: bomb\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: a/b\n\n";
     let bomb = [head.as_bytes(), &vec![0xee; SIZE]].concat();
