@@ -51,6 +51,7 @@ pub const CALLS: &[(&str, &[&str])] = &[
     ("eventfd2", &["EMFILE", "ENOMEM"]),
     ("futex", &[]),
     ("pipe2", &["EIO", "EMFILE"]),
+    ("prctl", &["EINVAL", "EPERM"]),
     ("prlimit64", &[]),
     ("sched_getaffinity", &["EIO"]),
     ("wait4", &["EINTR"]),
@@ -69,7 +70,7 @@ pub const AT_STORIES: &[&str] = &["write"];
 /// What is left alone, and why.
 pub const LEFT_ALONE: &[(&[&str], &str)] = &[
     (
-        &["execve", "arch_prctl", "rseq", "set_robust_list", "set_tid_address", "sigaltstack", "prctl", "poll"],
+        &["execve", "arch_prctl", "rseq", "set_robust_list", "set_tid_address", "sigaltstack", "poll"],
         "the C library and the standard library make ready before main; nothing of ours has begun",
     ),
     (
