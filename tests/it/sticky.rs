@@ -98,6 +98,7 @@ fn outlast(call: &str, errno: &str) -> Result<(), String> {
     let mut ledger = Ledger::produce(&scene.maildir, MAILS, 4);
     wait_until("the first half is settled", SOON, || scene.maildir.waiting().is_empty());
 
+    let said_before = scene.watch.lines().len();
     let ambush = scene.watch.trace_all(&[format!("--trace={call}"), format!("--inject={call}:error={errno}:when=1+")]);
     ledger.produce_more(MAILS, 5);
     let hits = || ambush.so_far().matches("(INJECTED)").count();
@@ -107,7 +108,8 @@ fn outlast(call: &str, errno: &str) -> Result<(), String> {
         !comes_true(Duration::from_millis(500), || hits() > before + AT_REST)
     };
     let rests = comes_true(SOON, rests);
-    let said = scene.complaints();
+    let log = scene.watch.lines().split_off(said_before);
+    let said = complaints(&log, errno);
     drop(ambush);
 
     let is_over = comes_true(SOON, || scene.maildir.waiting().is_empty());
@@ -116,7 +118,8 @@ fn outlast(call: &str, errno: &str) -> Result<(), String> {
     println!("{call} {errno}: {said} complaints, {rests} {is_over} {exit:?} {verdict}");
     if !rests || !is_over || exit != Exit::Ok || said == 0 || !verdict.faults.is_empty() || verdict.dead != 2 * DEAD {
         return Err(format!(
-            "{call} {errno}: rests {rests}, settles all afterwards {is_over}, ends {exit:?}, {said} complaints, {verdict}"
+            "{call} {errno}: rests {rests}, settles all afterwards {is_over}, ends {exit:?}, {said} complaints, {verdict}{}",
+            log.join("\n")
         ));
     }
     Ok(())
@@ -124,6 +127,15 @@ fn outlast(call: &str, errno: &str) -> Result<(), String> {
 
 /// So many failures in half a second are no running in circles: a look at each message, and at the Maildir.
 const AT_REST: usize = 40;
+
+/// How errno(3) has it, and strerror(3).
+const ERRORS: [(&str, &str); 5] = [
+    ("EACCES", "Permission denied"),
+    ("EIO", "Input/output error"),
+    ("EMFILE", "Too many open files"),
+    ("ENOSPC", "No space left on device"),
+    ("ESTALE", "Stale file handle"),
+];
 
 struct Scene {
     maildir: Maildir,
@@ -139,11 +151,13 @@ impl Scene {
         watch.wait_for_event("ready");
         Scene { maildir, app, watch }
     }
+}
 
-    /// Lines of the log that ask for attention.
-    fn complaints(&self) -> usize {
-        self.watch.log_lines().iter().filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").count()
-    }
+/// Lines of the log that ask for attention and name the error. Those of the mail that the app refuses do not.
+fn complaints(log: &[String], errno: &str) -> usize {
+    let (_, words) = ERRORS.iter().find(|(name, _)| *name == errno).expect("one of these");
+    let asks = |line: &str| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
+    log.iter().filter(|line| asks(line) && line.contains(words)).count()
 }
 
 fn launch(maildir: &Maildir, app: &App) -> Launch {
