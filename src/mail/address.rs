@@ -4,7 +4,7 @@
 
 use super::charset::text;
 use super::syntax::{Token, Tokens, content, unfold};
-use super::words::{decode, one_line};
+use super::words::{decode, without_tabs};
 use std::ops::Range;
 
 /// How many mailboxes are read of one value.
@@ -204,7 +204,7 @@ fn address(written: &[u8]) -> String {
         plain.extend_from_slice(piece);
         is_apart = false;
     }
-    let address = one_line(&text(&plain, None));
+    let address = without_tabs(&text(&plain, None));
     let address = address.trim_matches(|c: char| c.is_ascii_whitespace() || matches!(c, '<' | '>'));
     let is_mailto = address.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("mailto:"));
     let address = if is_mailto { &address[7..] } else { address };

@@ -22,6 +22,7 @@ fn addresses_and_names_are_found() {
         (b"J. R. <a@b>", &[("J. R.", "a@b")]),
         (b"Ada   L\r\n\t M <a@b>", &[("Ada L M", "a@b")]),
         (b"<a@b>", &[("", "a@b")]),
+        (b"<\"a\tb\"@c>", &[("", "\"a b\"@c")]),
         (b"\"\" <a@b>", &[("", "a@b")]),
         (b"a@b, a@b", &[("", "a@b"), ("", "a@b")]),
     ]);

@@ -2,7 +2,7 @@
 
 use super::charset::text;
 use super::syntax::{Token, Tokens, unfold};
-use super::words::one_line;
+use super::words::without_tabs;
 
 /// How many ids are read of one value.
 const LIMIT: usize = 10_000;
@@ -43,7 +43,7 @@ pub(super) fn ids(value: &[u8]) -> Vec<String> {
 
 /// Adds what stood within angle brackets, if anything.
 fn add(inside: Option<Vec<u8>>, found: &mut Vec<String>) {
-    let id = one_line(&text(&inside.unwrap_or_default(), None)).replace('\t', " ");
+    let id = without_tabs(&text(&inside.unwrap_or_default(), None));
     if !id.is_empty() {
         found.push(format!("<{id}>"));
     }

@@ -70,6 +70,12 @@ pub(super) fn one_line(text: &str) -> String {
     line
 }
 
+/// The same for what is no text but a name for machines: a tab, which may stand within quotation marks, becomes a
+/// blank, too.
+pub(super) fn without_tabs(text: &str) -> String {
+    one_line(text).replace('\t', " ")
+}
+
 /// Words of one charset with nothing but blanks between them. They are joined before they are decoded, since
 /// many programs split them within a character, or leave out the escape sequences at the border.
 #[derive(Default)]

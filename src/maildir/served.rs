@@ -1,9 +1,9 @@
 //! One Maildir that is served: taking its messages, and what keeps it from giving any.
 
 use super::backlog::{Awaits, Candidate, Key};
-use super::claim::{self, Finding, Refused};
+use super::claim::{self, Finding, Locked, Refused};
 use super::common::Common;
-use super::hands::Hands;
+use super::hands::{Hands, Slot};
 use super::holders::{Holder, holders};
 use super::layout::{Keep, Layout};
 use super::lease::MaildirLease;
@@ -66,6 +66,8 @@ pub struct Maildir {
     /// The paused targets that the log has told of.
     pub(super) told_paused: Mutex<BTreeSet<OsString>>,
     is_closed: AtomicBool,
+    /// The disk had no room for another slot when it was asked last.
+    is_short_of_slots: AtomicBool,
 }
 
 impl Maildir {
@@ -103,6 +105,7 @@ impl Maildir {
             trouble: Mutex::default(),
             told_paused: Mutex::default(),
             is_closed: AtomicBool::new(false),
+            is_short_of_slots: AtomicBool::new(false),
         })
     }
 
@@ -181,6 +184,26 @@ impl Maildir {
         }
     }
 
+    /// The slot that says who reads this message, where slots are to be had at all.
+    fn slot_for(&self, locked: &Locked) -> Result<Option<Slot>, Refused> {
+        let Some(hands) = &self.hands else { return Ok(None) };
+        let held = hands.hold(locked.id, &locked.name);
+        let is_short = matches!(&held, Err(error) if story::is_full(error));
+        let was_short = self.is_short_of_slots.swap(is_short, Ordering::Relaxed);
+        match held {
+            Ok(slot) => Ok(Some(slot)),
+            // Beyond the slots that were set aside at the start a full disk has none: one of those will be free again.
+            Err(error) if is_short => {
+                let reason = self.layout.error("maildirq/hands", error);
+                if !was_short {
+                    tracing::warn!(event = "no_slot", %reason, "as many messages as before are taken at a time, and no more");
+                }
+                Err(Refused::Busy)
+            }
+            Err(error) => Err(Refused::Fault(self.layout.error("maildirq/hands", error))),
+        }
+    }
+
     /// Claims this candidate, or says what is to become of it.
     pub(super) fn claim(self: &Arc<Self>, candidate: &Candidate, now: SystemTime) -> Result<Option<Claim>, Refused> {
         let locked = claim::lock(&self.layout, &candidate.name, now)?;
@@ -189,15 +212,7 @@ impl Maildir {
             Some(story) if story.deaths > 0 => Some(self.common.suspects.turn().ok_or(Refused::Busy)?),
             _ => None,
         };
-        let slot = match &self.hands {
-            Some(hands) => Some(hands.hold(locked.id, &locked.name).map_err(|error| {
-                // Beyond the slots that were set aside at the start a full disk has none: one of
-                // those will be free again.
-                let is_full = story::is_full(&error);
-                if is_full { Refused::Busy } else { Refused::Fault(self.layout.error("maildirq/hands", error)) }
-            })?),
-            None => None,
-        };
+        let slot = self.slot_for(&locked)?;
         crash::point("after the slot is written").map_err(Refused::Fault)?;
         let id = locked.id;
         let arrived = arrived(&locked.name, locked.modified);

@@ -69,7 +69,7 @@ pub(super) fn fixed_headers(config: &UrlConfig) -> anyhow::Result<HeaderMap> {
 
 /// All secrets that a request with these headers carries, as they stand in it and as they were given.
 /// What is so short that it stands in any text hides nothing.
-pub(super) fn secrets(config: &UrlConfig, headers: &HeaderMap) -> Vec<String> {
+pub(super) fn secrets(config: &UrlConfig, headers: &HeaderMap) -> Vec<Secret> {
     const SHORT: usize = 4;
     let sent = headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
     let sent = sent.map(|value| value.strip_prefix("Basic ").or(value.strip_prefix("Bearer ")).unwrap_or(value));
@@ -79,8 +79,8 @@ pub(super) fn secrets(config: &UrlConfig, headers: &HeaderMap) -> Vec<String> {
     };
     let keys = config.sign.iter().map(|key| key.reveal().strip_prefix("whsec_").unwrap_or(key.reveal()));
     let of_format = config.format.secrets().into_iter().map(Secret::reveal);
-    let all = sent.chain(given).chain(config.url.url.password()).chain(keys).chain(of_format).map(str::to_owned);
-    all.filter(|secret| secret.len() >= SHORT).collect()
+    let all = sent.chain(given).chain(config.url.url.password()).chain(keys).chain(of_format);
+    all.filter(|secret| secret.len() >= SHORT).map(Secret::new).collect()
 }
 
 fn authorization(auth: &Auth) -> anyhow::Result<String> {

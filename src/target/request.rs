@@ -6,6 +6,7 @@ use super::body::body;
 use super::sign::{Signature, sign};
 use crate::engine::Message;
 use crate::payload::{Format, Payload, PayloadError};
+use crate::secret::Secret;
 use reqwest::Request;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -22,7 +23,7 @@ pub(super) struct Recipe {
     /// In what shape they are sent.
     pub format: Format,
     /// What requests are signed by.
-    pub keys: Vec<Vec<u8>>,
+    pub keys: Vec<Secret<Vec<u8>>>,
 }
 
 /// What is sent for a message in one attempt.

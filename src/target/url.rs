@@ -115,7 +115,7 @@ pub struct UrlTarget {
     template: Request,
     recipe: Arc<Recipe>,
     /// What an answer must not bring into a log: an application's error page may show the request.
-    secrets: Arc<[String]>,
+    secrets: Arc<[Secret]>,
     client: Mutex<(Client, Instant)>,
     connections: Connections,
 }
@@ -303,7 +303,7 @@ fn build(config: &UrlConfig, tls: Option<&rustls::ClientConfig>, connections: &C
 
 /// What an answer means. The status is enough for that; of the rest only a little is read, to keep
 /// the connection usable and to say why.
-async fn judge(response: Response, answers: &Overrides, secrets: &[String]) -> Outcome {
+async fn judge(response: Response, answers: &Overrides, secrets: &[Secret]) -> Outcome {
     let status = response.status();
     let after = retry_after(response.headers());
     let said = hide(&rest_of(response).await, secrets);
@@ -312,9 +312,9 @@ async fn judge(response: Response, answers: &Overrides, secrets: &[String]) -> O
 }
 
 /// An answer without what it repeats of our secrets.
-fn hide(said: &[u8], secrets: &[String]) -> String {
+fn hide(said: &[u8], secrets: &[Secret]) -> String {
     let said = String::from_utf8_lossy(said).into_owned();
-    secrets.iter().fold(said, |said, secret| said.replace(secret.as_str(), "••••"))
+    secrets.iter().fold(said, |said, secret| said.replace(secret.reveal(), "••••"))
 }
 
 /// The beginning of an answer's body.

@@ -164,7 +164,7 @@ fn launch(maildir: &Maildir, app: &App) -> Launch {
     let (path, url) = (maildir.path().display(), app.url());
     Maildirq::watch_config(&format!(
         "maildir = '{path}'\nrescan = '200ms'\n[target.app]\nurl = '{url}'\n\
-         retry = {{ min_delay = '1ms', max_delay = '1ms' }}\nbreaker = {{ probe = '100ms' }}\n"
+         retry = {{ min_delay = '250ms', max_delay = '250ms' }}\nbreaker = {{ probe = '100ms' }}\n"
     ))
     .concurrency(2)
 }

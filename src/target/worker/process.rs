@@ -246,9 +246,16 @@ impl Process {
                     Err(Unwritten::Ours(error)) => return Err(Close::HalfTold(error)),
                     Err(Unwritten::Theirs) => {
                         // By what it says, or by its end, it may still tell why.
-                        let said = timeout(REST, stdout.next()).await;
+                        let said = async {
+                            tokio::select! {
+                                biased;
+                                said = stdout.next() => return Ok(said),
+                                ended = job.ended() => ended.map_err(Close::Lost)?,
+                            }
+                            Ok(stdout.last())
+                        };
                         let closed = Breach::of("it closed its standard input");
-                        break said.unwrap_or(Ok(Some(Err(closed))));
+                        break timeout(REST, said).await.unwrap_or(Ok(Ok(Some(Err(closed)))))?;
                     }
                 },
                 said = stdout.next() => {

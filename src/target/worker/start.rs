@@ -92,7 +92,16 @@ impl Started {
         }
     }
 
+    /// Starts the program. Where another thread has just closed a file that had the number of the lease, the number
+    /// is taken for good by the next try.
     fn spawn(config: &WorkerConfig) -> io::Result<Self> {
+        match Self::try_to_spawn(config) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Self::try_to_spawn(config),
+            tried => tried,
+        }
+    }
+
+    fn try_to_spawn(config: &WorkerConfig) -> io::Result<Self> {
         let (lease, theirs) = Lease::new()?;
         let mark = format!("{:032x}", fastrand::u128(..));
         let run = &config.run;
