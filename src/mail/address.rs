@@ -227,13 +227,13 @@ fn name(written: &[u8]) -> Option<String> {
             Token::Quoted(quoted) => plain.extend(content(quoted)),
         }
     }
-    Some(decode(&plain)).filter(|name| !name.is_empty())
+    Some(without_tabs(&decode(&plain))).filter(|name| !name.is_empty())
 }
 
 /// The first comment that says something.
 fn comment(written: &[u8]) -> Option<String> {
     Tokens::of(written).find_map(|token| match token {
-        Token::Comment(comment) => Some(decode(&content(comment))).filter(|comment| !comment.is_empty()),
+        Token::Comment(comment) => Some(without_tabs(&decode(&content(comment)))).filter(|comment| !comment.is_empty()),
         _ => None,
     })
 }

@@ -23,6 +23,7 @@ fn addresses_and_names_are_found() {
         (b"Ada   L\r\n\t M <a@b>", &[("Ada L M", "a@b")]),
         (b"<a@b>", &[("", "a@b")]),
         (b"<\"a\tb\"@c>", &[("", "\"a b\"@c")]),
+        (b"\"A\tB\" <a@b>, <c@d> (C\tD)", &[("A B", "a@b"), ("C D", "c@d")]),
         (b"\"\" <a@b>", &[("", "a@b")]),
         (b"a@b, a@b", &[("", "a@b"), ("", "a@b")]),
     ]);
