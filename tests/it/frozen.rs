@@ -10,6 +10,12 @@ const IN_HAND: usize = 4;
 /// Others look again after 2 s at most at what they found busy.
 const LONG: Duration = Duration::from_secs(5);
 
+/// Stops it in its tracks: from now on it does nothing.
+fn stop(watch: &Maildirq) {
+    watch.signal(Signal::STOP);
+    wait_until("it stands still", SOON, || watch.stands_still());
+}
+
 /// T09. No time is up for what is in hand: that the process lives is all there is to it.
 #[test]
 fn what_a_stopped_process_has_in_hand_is_delivered_by_nobody_else() {
@@ -17,7 +23,7 @@ fn what_a_stopped_process_has_in_hand_is_delivered_by_nobody_else() {
     let mut ledger = Ledger::produce(&maildir, IN_HAND as u64, 9);
     let frozen = Maildirq::watch(maildir.path(), &app.url()).concurrency(IN_HAND).start();
     app.wait_for_requests(IN_HAND);
-    frozen.signal(Signal::STOP);
+    stop(&frozen);
     gate.open();
 
     let other = Maildirq::watch(maildir.path(), &app.url()).start();
@@ -41,7 +47,7 @@ fn an_answer_that_has_come_while_the_process_was_stopped_counts() {
     let mut ledger = Ledger::produce(&maildir, 1, 9);
     let watch = Maildirq::watch_with(&maildir, &app.url(), "timeout = '2s'").start();
     app.wait_for_requests(1);
-    watch.signal(Signal::STOP);
+    stop(&watch);
     gate.open();
     holds_for("its time is up meanwhile", LONG, || maildir.waiting().len() == 1);
 
@@ -61,7 +67,7 @@ fn the_message_of_a_command_is_its_own_while_maildirq_is_stopped() {
     let config = script.config(&maildir, "timeout = '2s'");
     let frozen = Maildirq::watch_config(&config).start();
     script.wait_for("runs");
-    frozen.signal(Signal::STOP);
+    stop(&frozen);
     let other = Maildirq::watch_config(&config).start();
     other.wait_for_event("ready");
     script.give("go");

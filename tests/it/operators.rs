@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use crate::support::wait::comes_true;
 use crate::support::{
     Allowed, Answer, App, Checkup, Exit, Gate, Launch, Ledger, Maildir, Maildirq, Request, SOON, holds_for, wait_until,
 };
@@ -25,8 +26,17 @@ fn watch(maildir: &Maildir, app: &App) -> Launch {
     Maildirq::watch_with(maildir, &app.url(), "retry = { min_delay = '1h', max_delay = '1h' }").concurrency(4)
 }
 
+/// As it is when all its threads have begun: what they open then is no growth.
+fn at_rest(watch: &Maildirq) -> Checkup<'_> {
+    wait_until("it has opened what it needs", SOON, || {
+        let files = watch.open_files();
+        !comes_true(Duration::from_secs(1), || watch.open_files() != files)
+    });
+    Checkup::begin(watch)
+}
+
 /// Other mail comes and goes as ever, and the watch has neither complained nor grown.
-fn all_is_well(maildir: &Maildir, app: &App, watch: &Maildirq, checkup: Checkup) {
+fn all_is_well(maildir: &Maildir, app: &App, watch: &Maildirq, checkup: Checkup<'_>) {
     let left = maildir.waiting();
     let mut others = Ledger::produce(maildir, OTHERS, 43);
     wait_until("other mail is done", SOON, || maildir.waiting() == left);
@@ -62,7 +72,7 @@ fn what_is_removed_or_opened_while_it_waits_is_not_delivered() {
     let names = [(); 2].map(|()| maildir.deliver(MAIL));
     let watch = watch(&maildir, &app).start();
     watch.wait_for_event("ready");
-    let checkup = Checkup::begin(&watch);
+    let checkup = at_rest(&watch);
     wait_until("both wait for a retry", SOON, || maildir.stories().len() == 2);
 
     fs::remove_file(maildir.message(&names[0])).unwrap();
@@ -84,7 +94,7 @@ fn what_is_removed_or_opened_while_it_is_in_hand_stays_where_it_was_put() {
         let names = [(); 2].map(|()| maildir.deliver(MAIL));
         let watch = watch(&maildir, &app).start();
         watch.wait_for_event("ready");
-        let checkup = Checkup::begin(&watch);
+        let checkup = at_rest(&watch);
         app.wait_for_requests(2);
 
         fs::remove_file(maildir.message(&names[0])).unwrap();
@@ -106,7 +116,7 @@ fn what_is_put_back_is_delivered_with_the_same_id() {
     let names = [(); 2].map(|()| maildir.deliver(MAIL));
     let watch = watch(&maildir, &app).start();
     watch.wait_for_event("ready");
-    let checkup = Checkup::begin(&watch);
+    let checkup = at_rest(&watch);
     wait_until("both are dead", SOON, || maildir.dead().len() == 2);
     let before: BTreeSet<_> = ids(&app).into_iter().collect();
     app.answer_with(|_| Answer::ok());
@@ -131,7 +141,7 @@ fn what_is_restored_from_a_backup_is_delivered_with_the_ids_that_it_had() {
     copy(&maildir.new_folder(), &backup);
     let watch = watch(&maildir, &app).start();
     watch.wait_for_event("ready");
-    let checkup = Checkup::begin(&watch);
+    let checkup = at_rest(&watch);
     wait_until("all are done", SOON, || maildir.waiting().is_empty());
     let before: BTreeSet<_> = ids(&app).into_iter().collect();
 
@@ -151,7 +161,7 @@ fn a_touch_brings_nothing_twice() {
     let name = maildir.deliver(MAIL);
     let watch = watch(&maildir, &app).start();
     watch.wait_for_event("ready");
-    let checkup = Checkup::begin(&watch);
+    let checkup = at_rest(&watch);
     app.wait_for_requests(1);
 
     for time in [SystemTime::UNIX_EPOCH, SystemTime::now() + Duration::from_hours(24)] {
