@@ -62,7 +62,7 @@ pub const CALLS: &[(&str, &[&str])] = &[
 ];
 
 /// What fails on no way to a command: there it is how the runtime hears of signals.
-pub const NOT_WITH_COMMANDS: &[&str] = &["recvfrom"];
+pub const SIGNALS_OF_COMMANDS: &[&str] = &["recvfrom"];
 
 /// What fails only where it is done to a story. Elsewhere it wakes a thread, which cannot fail, or it is the log.
 pub const AT_STORIES: &[&str] = &["write"];
