@@ -76,6 +76,18 @@ impl Address {
         Some(socket.into_iter().flatten().chain([self.url.to_string()]).collect())
     }
 
+    /// What a request says in its `Host` header: host, and port where that is not the usual one.
+    pub(super) fn host(&self) -> String {
+        let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}{port}", self.url.host_str().unwrap_or_default())
+    }
+
+    /// What a request asks for, once the connection is there.
+    pub(super) fn path_and_query(&self) -> String {
+        let query = self.url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}{query}", self.url.path())
+    }
+
     /// Whether it is spoken to over TLS.
     pub fn is_tls(&self) -> bool {
         self.url.scheme() == "https"
@@ -88,8 +100,7 @@ impl fmt::Display for Address {
         if let Some(socket) = &self.socket {
             return write!(f, "unix:{}:{path}", socket.display());
         }
-        let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        write!(f, "{}://{}{port}{path}", self.url.scheme(), self.url.host_str().unwrap_or_default())
+        write!(f, "{}://{}{path}", self.url.scheme(), self.host())
     }
 }
 

@@ -13,13 +13,13 @@ use std::vec;
 pub(super) fn body(payload: &Payload) -> reqwest::Body {
     match &payload.pieces[..] {
         [Piece::Bytes(bytes)] => bytes.clone().into(),
-        pieces => reqwest::Body::wrap(PieceBody::new(pieces.to_vec())),
+        _ => reqwest::Body::wrap(PieceBody::of(payload)),
     }
 }
 
 /// Pieces, of which files are read as they are sent. Its length is known, so there is a `Content-Length` and no
 /// chunks.
-struct PieceBody {
+pub(super) struct PieceBody {
     chunks: Flatten<vec::IntoIter<Piece>>,
     left: u64,
 }
@@ -30,6 +30,11 @@ struct PieceBody {
 pub(super) struct BodyError(io::Error);
 
 impl PieceBody {
+    /// The body for a payload.
+    pub(super) fn of(payload: &Payload) -> Self {
+        PieceBody::new(payload.pieces.clone())
+    }
+
     fn new(pieces: Vec<Piece>) -> Self {
         let left = pieces.iter().map(Piece::len).sum();
         PieceBody { chunks: pieces.into_iter().flatten(), left }

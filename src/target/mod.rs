@@ -1,5 +1,5 @@
 //! Where messages go. Each kind of target is one file, with its configuration, its code and its
-//! tests; `address`, `request`, `body`, `headers`, `sign` and `tls` belong to `url`, and `probe` finds out
+//! tests; `address`, `client`, `plain`, `request`, `body`, `headers`, `sign` and `tls` belong to `url`, and `probe` finds out
 //! whether one can be reached; `environment`, `macros`, `open_files`, `recipient`, `job`, `last_lines`, `orphans` and `stdin`
 //! belong to `command`, and `answer` to both.
 
@@ -7,6 +7,7 @@ mod address;
 mod answer;
 mod before_exec;
 mod body;
+mod client;
 mod command;
 mod environment;
 mod headers;
@@ -16,6 +17,7 @@ mod macros;
 mod open_files;
 mod orphans;
 mod output;
+mod plain;
 mod privilege;
 mod probe;
 mod program;

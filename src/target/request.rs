@@ -70,12 +70,14 @@ impl Contents {
     /// The request for a message; `template` has what is the same for all of them.
     pub(super) fn request(&self, template: &Request, message: &Message) -> Request {
         let mut request = template.try_clone().expect("it has no body that could only be read once");
-        self.add_headers(message, request.headers_mut());
+        *request.headers_mut() = self.headers(template.headers(), message);
         *request.body_mut() = Some(body(&self.payload));
         request
     }
 
-    fn add_headers(&self, message: &Message, headers: &mut HeaderMap) {
+    /// The headers of the request for a message; `fixed` are those that are the same for all of them.
+    pub(super) fn headers(&self, fixed: &HeaderMap, message: &Message) -> HeaderMap {
+        let mut headers = fixed.clone();
         let text = |text: &str| HeaderValue::from_str(text).expect("it is made of visible ASCII");
         let content_type = match &self.payload.content_type {
             Cow::Borrowed(content_type) => HeaderValue::from_static(content_type),
@@ -90,5 +92,6 @@ impl Contents {
             headers.insert(HeaderName::from_static("webhook-timestamp"), (*timestamp).into());
             headers.insert(HeaderName::from_static("webhook-signature"), text(signatures));
         }
+        headers
     }
 }

@@ -2,29 +2,22 @@
 
 use super::address::Address;
 use super::answer::{Overrides, meaning};
-use super::body::BodyError;
+use super::client::{AGENT, Answer, Client, SendError};
 use super::headers::{Auth, fixed_headers, secrets};
 use super::request::{Contents, Recipe};
 use super::sign::signing_key;
 use super::tls::{ClientCertificate, tls_config};
 use crate::engine::text::printable;
-use crate::engine::{Blame, BoxFuture, Leaving, Message, Outcome, Target, is_shortage};
+use crate::engine::{Blame, BoxFuture, Leaving, Message, Outcome, Target};
 use crate::payload::{Format, Payload, PayloadError};
 use crate::secret::Secret;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
-use reqwest::{Client, Proxy, Request, Response};
-use std::error::Error;
-use std::io;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
-use tower::util::MapRequestLayer;
+use tokio::time::timeout;
 
-/// Who we say that we are.
-const AGENT: &str = concat!("maildirq/", env!("CARGO_PKG_VERSION"));
 /// How much of an answer is read, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// For how long it is looked whether an answer has come, once the time for it is up.
@@ -110,18 +103,11 @@ pub enum Shown {
 /// An HTTP endpoint, with its kept-alive connections. One for each lane of the engine.
 pub struct UrlTarget {
     config: UrlConfig,
-    tls: Option<rustls::ClientConfig>,
-    /// The request that every message is sent by.
-    template: Request,
     recipe: Arc<Recipe>,
     /// What an answer must not bring into a log: an application's error page may show the request.
     secrets: Arc<[Secret]>,
-    client: Mutex<(Client, Instant)>,
-    connections: Connections,
+    client: Client,
 }
-
-/// How many connections were made.
-type Connections = Arc<AtomicU64>;
 
 impl UrlTarget {
     /// As many targets as there are lanes; they share what is costly to make.
@@ -130,19 +116,15 @@ impl UrlTarget {
     /// There are no CA certificates to verify a server by, the proxy makes no sense, or a header
     /// cannot be sent.
     pub fn lanes(config: &UrlConfig, lanes: usize) -> anyhow::Result<Vec<Box<dyn Target>>> {
-        // reqwest wants a provider even where there is no TLS. One that is set already serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let template = template(config)?;
         let tls = config.url.is_tls().then(|| tls_config(config.client_certificate.as_ref())).transpose()?;
         let recipe = Arc::new(config.recipe()?);
-        let headers = fixed_headers(config)?;
+        let secrets: Arc<[Secret]> = secrets(config, template.headers()).into();
         let lane = || -> anyhow::Result<Box<dyn Target>> {
-            let connections = Connections::default();
-            let client = build(config, tls.as_ref(), &connections)?;
-            let template = template(config, &client, headers.clone())?;
-            let secrets = secrets(config, template.headers()).into();
-            let (config, client) = (config.clone(), Mutex::new((client, Instant::now())));
-            let (tls, recipe) = (tls.clone(), recipe.clone());
-            Ok(Box::new(UrlTarget { config, tls, template, recipe, secrets, client, connections }))
+            let template = template.try_clone().expect("it has no body yet");
+            let client = Client::new(config, tls.as_ref(), template)?;
+            let (config, recipe, secrets) = (config.clone(), Arc::clone(&recipe), Arc::clone(&secrets));
+            Ok(Box::new(UrlTarget { config, recipe, secrets, client }))
         };
         (0..lanes).map(|_| lane()).collect()
     }
@@ -152,9 +134,7 @@ impl UrlTarget {
     /// # Errors
     /// The message cannot be read, or a header cannot be sent.
     pub fn preview(config: &UrlConfig, message: &Message) -> anyhow::Result<Preview> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().tls_certs_only([]).no_proxy().build()?;
-        let template = template(config, &client, fixed_headers(config)?)?;
+        let template = template(config)?;
         let contents = config.recipe()?.contents(message, SystemTime::now())?;
         let request = contents.request(&template, message);
         let agent = [(USER_AGENT.to_string(), Shown::Plain(AGENT.into()))];
@@ -170,39 +150,12 @@ impl UrlTarget {
         })
     }
 
-    /// The client, a new one where the connections of the old are too old.
-    fn client(&self) -> Client {
-        let mut current = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.1.elapsed() >= self.config.max_connection_age {
-            match build(&self.config, self.tls.as_ref(), &self.connections) {
-                Ok(client) => *current = (client, Instant::now()),
-                Err(error) => tracing::warn!(event = "connections_kept", reason = %error),
-            }
-        }
-        current.0.clone()
-    }
-
-    /// Sends the message and waits for the header of the answer.
-    async fn post(&self, message: &Message, contents: &Contents) -> reqwest::Result<Response> {
-        let client = self.client();
-        let connections = self.connections.load(Ordering::Relaxed);
-        let request = || contents.request(&self.template, message);
-        let sent = client.execute(request()).await;
-        let is_fresh = self.connections.load(Ordering::Relaxed) != connections;
-        // A server may close an idle connection at the very moment that we use it again. The id
-        // makes it safe to send once more, and it is still the same attempt.
-        if !is_fresh && sent.as_ref().is_err_and(was_cut_off) {
-            return client.execute(request()).await;
-        }
-        sent
-    }
-
     /// Sends the message, and says what came of it.
     async fn send(&self, message: &Message, contents: &Contents) -> Outcome {
         let limit = self.config.timeout;
-        match answer_within(limit, self.post(message, contents)).await {
-            Ok(Ok(response)) => judge(response, &self.config.answers, &self.secrets).await,
-            Ok(Err(error)) => self.failure(&error.without_url()),
+        match answer_within(limit, self.client.send(contents, message)).await {
+            Ok(Ok(answer)) => judge(answer, &self.config.answers, &self.secrets).await,
+            Ok(Err(error)) => self.failure(&error),
             Err(_) => Outcome::Retry {
                 blame: Blame::Unclear,
                 status: None,
@@ -212,17 +165,12 @@ impl UrlTarget {
         }
     }
 
-    fn failure(&self, error: &reqwest::Error) -> Outcome {
-        let root = causes(error).last().map(ToString::to_string).unwrap_or_default();
-        let root = printable(root.as_bytes());
-        let is_ours =
-            |cause: &(dyn Error + 'static)| cause.is::<BodyError>() || cause.downcast_ref().is_some_and(is_shortage);
-        let (blame, reason) = if causes(error).any(is_ours) {
+    fn failure(&self, error: &SendError) -> Outcome {
+        let root = printable(error.root().as_bytes());
+        let (blame, reason) = if error.is_ours() {
             (Blame::Ourselves, root)
         } else if error.is_connect() {
             (Blame::Endpoint, format!("cannot connect to {}: {root}", self.config.url))
-        } else if error.is_builder() {
-            (Blame::Ourselves, root)
         } else {
             (Blame::Unclear, format!("no complete answer from {}: {root}", self.config.url))
         };
@@ -263,50 +211,22 @@ pub(super) fn unsent(error: &PayloadError) -> Outcome {
 }
 
 /// What is the same in the requests for all messages.
-fn template(config: &UrlConfig, client: &Client, headers: HeaderMap) -> reqwest::Result<Request> {
+fn template(config: &UrlConfig) -> anyhow::Result<reqwest::Request> {
+    // reqwest wants a provider even where there is no TLS. One that is set already serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder().tls_certs_only([]).no_proxy().build()?;
     // What the URL says of user and password goes into a header here.
-    let mut template = client.post(config.url.url.clone()).build()?;
-    template.headers_mut().extend(headers);
+    let mut template = builder.post(config.url.url.clone()).build()?;
+    template.headers_mut().extend(fixed_headers(config)?);
     Ok(template)
-}
-
-fn build(config: &UrlConfig, tls: Option<&rustls::ClientConfig>, connections: &Connections) -> reqwest::Result<Client> {
-    let connections = Arc::clone(connections);
-    let count = MapRequestLayer::new(move |address| {
-        connections.fetch_add(1, Ordering::Relaxed);
-        address
-    });
-    let mut builder = Client::builder()
-        .user_agent(AGENT)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .http1_only()
-        .connector_layer(count)
-        .tcp_nodelay(true)
-        .connect_timeout(config.connect_timeout)
-        .pool_idle_timeout(config.idle_timeout);
-    builder = match &config.proxy {
-        Some(proxy) => builder.proxy(Proxy::all(proxy.url.clone())?),
-        None => builder.no_proxy(),
-    };
-    builder = match tls {
-        Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
-        // Without this reqwest looks for CA certificates that nobody needs.
-        None => builder.tls_certs_only([]),
-    };
-    if let Some(socket) = &config.url.socket {
-        builder = builder.unix_socket(socket.clone());
-    }
-    builder.build()
 }
 
 /// What an answer means. The status is enough for that; of the rest only a little is read, to keep
 /// the connection usable and to say why.
-async fn judge(response: Response, answers: &Overrides, secrets: &[Secret]) -> Outcome {
-    let status = response.status();
-    let after = retry_after(response.headers());
-    let said = hide(&rest_of(response).await, secrets);
+async fn judge(answer: Answer, answers: &Overrides, secrets: &[Secret]) -> Outcome {
+    let status = answer.status();
+    let after = retry_after(answer.headers());
+    let said = hide(&rest_of(answer).await, secrets);
     let meaning = answers.over(status.as_u16(), meaning(status.as_u16()));
     meaning.outcome(status.as_u16(), &status.to_string(), &printable(said.trim_ascii().as_bytes()), after)
 }
@@ -318,11 +238,11 @@ fn hide(said: &[u8], secrets: &[Secret]) -> String {
 }
 
 /// The beginning of an answer's body.
-async fn rest_of(mut response: Response) -> Vec<u8> {
+async fn rest_of(mut answer: Answer) -> Vec<u8> {
     let mut said = Vec::new();
     let reading = async {
         let mut length = 0;
-        while let Ok(Some(piece)) = response.chunk().await {
+        while let Some(piece) = answer.chunk().await {
             length += piece.len();
             if said.len() < 1024 {
                 said.extend_from_slice(&piece[..piece.len().min(1024)]);
@@ -331,6 +251,7 @@ async fn rest_of(mut response: Response) -> Vec<u8> {
                 break;
             }
         }
+        answer.end().await;
     };
     // Whatever comes of it, the status stands.
     let _ = timeout(ANSWER_REST, reading).await;
@@ -345,24 +266,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// Whether the connection was closed before the header of an answer was complete.
-fn was_cut_off(error: &reqwest::Error) -> bool {
-    if error.is_connect() || error.is_timeout() {
-        return false;
-    }
-    causes(error).any(|cause| {
-        let was_incomplete = cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message);
-        let was_reset = cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|e| matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe));
-        was_incomplete || was_reset
-    })
 }
 
 #[cfg(test)]

@@ -212,6 +212,36 @@ fn a_large_message_is_streamed_with_its_length() {
 }
 
 #[test]
+fn an_answer_that_comes_before_all_was_sent_is_one_and_the_next_request_goes_elsewhere() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let answers = ["413 Too Large", "200 OK"];
+        // Both are kept until the end, and read no further than to the end of the header.
+        answers.map(|answer| {
+            let (mut peer, _) = listener.accept().unwrap();
+            let mut seen = Vec::new();
+            while parts(&seen).is_none() {
+                let mut piece = [0; 64];
+                let count = peer.read(&mut piece).unwrap();
+                seen.extend_from_slice(&piece[..count]);
+            }
+            write!(peer, "HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").unwrap();
+            peer
+        })
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = UrlConfig::new(format!("http://{address}/in").parse().unwrap());
+    let target = UrlTarget::lanes(&config, 1).unwrap().pop().unwrap();
+    // More than the system takes in its buffers.
+    let mail = [&b"Subject: x\n\n"[..], &vec![b'a'; 30_000_000]].concat();
+    let refused = runtime.block_on(target.attempt(&in_file(&mail, mail.len() as u64)));
+    assert!(matches!(refused, Outcome::Reject { status: Some(413), .. }), "{refused:?}");
+    assert_eq!(runtime.block_on(target.attempt(&Message::sample())), Outcome::Done { status: Some(200) });
+    drop(server.join().unwrap());
+}
+
+#[test]
 fn a_message_that_cannot_be_read_is_nobodys_fault_but_ours() {
     let config = |format| UrlConfig { format, ..UrlConfig::new("http://127.0.0.1:9/in".parse().unwrap()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
