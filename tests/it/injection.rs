@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::digest::sha256;
+use crate::support::http::HEADERS_SENT;
 use crate::support::leaks::WEBHOOK_KEY;
 use crate::support::worker::Worker;
 use crate::support::{Answer, App, Exit, Maildir, Maildirq, Script};
@@ -71,19 +72,7 @@ fn assert_log_is_harmless(drain: &Maildirq) {
 /// T33. What the app answers may quote the mail, and then it is in a story, too.
 #[test]
 fn an_app_that_quotes_the_mail_in_its_refusal_writes_nothing_into_log_or_story() {
-    let headers: BTreeSet<&str> = [
-        "accept",
-        "content-length",
-        "content-type",
-        "host",
-        "idempotency-key",
-        "maildirq-attempt",
-        "user-agent",
-        "webhook-id",
-        "webhook-signature",
-        "webhook-timestamp",
-    ]
-    .into();
+    let headers: BTreeSet<_> = HEADERS_SENT.into();
     for format in ["raw", "json", "json\"\nattachments = \"multipart", "mailgun", "postmark"] {
         let (maildir, mails) = (Maildir::new(), mails());
         let app = App::answering(|request| {

@@ -6,6 +6,20 @@ use std::time::Duration;
 
 use super::wait::Gate;
 
+/// The names of the header fields that a signed request has, whatever its format and its mail.
+pub const HEADERS_SENT: [&str; 10] = [
+    "accept",
+    "content-length",
+    "content-type",
+    "host",
+    "idempotency-key",
+    "maildirq-attempt",
+    "user-agent",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+];
+
 /// What came in, as it came in.
 #[derive(Clone, Debug)]
 pub struct Request {
