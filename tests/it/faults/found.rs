@@ -1,8 +1,9 @@
 //! What the loops have found, each by its name.
 
+use std::thread::available_parallelism;
 use std::time::SystemTime;
 
-use crate::support::{Answer, App, Exit, Maildir, Maildirq};
+use crate::support::{Answer, App, Exit, Maildir, Maildirq, skipped};
 
 const MAIL: &str = "Subject: found\n\n.\n";
 
@@ -10,9 +11,15 @@ const MAIL: &str = "Subject: found\n\n.\n";
 fn where_there_is_no_thread_to_be_had_it_says_so() {
     let (maildir, app) = (Maildir::in_memory(), App::accepting());
     maildir.deliver(MAIL);
-    // The second lane is there only on a machine of two cores.
-    for (lanes, nth) in [(1, "1"), (1, "2"), (2, "2"), (2, "3")] {
-        let drain = Maildirq::drain(&maildir, &app.url()).concurrency(lanes).failing("clone3", "EAGAIN", nth).run();
+    let cores = available_parallelism().unwrap().get();
+    if cores < 2 {
+        skipped("a second lane needs a second core");
+    }
+    // A thread that syncs, and one for each lane; strace counts in the thread that starts them.
+    let calls = |lanes: usize| (1..=1 + lanes).map(move |nth| (lanes, nth));
+    for (lanes, nth) in (1..=cores.min(2)).flat_map(calls) {
+        let failing = Maildirq::drain(&maildir, &app.url()).failing("clone3", "EAGAIN", &nth.to_string());
+        let drain = failing.concurrency(lanes).run();
         assert_eq!((drain.exit(), drain.injections()), (Exit::Disk, 1), "{:?}", drain.lines());
         drain.wait_for_line("Resource temporarily unavailable");
         // Whoever leaves one behind has crashed.
