@@ -2,14 +2,16 @@
 
 use super::orphans::{self, Orphans};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process, waitid};
+use std::fmt::Display;
 use std::future::{Future, pending};
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::signal::unix::{self, SignalKind, signal};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How long what a program leaves behind may hold up the end of an attempt.
 pub(super) const REST: Duration = Duration::from_secs(1);
@@ -19,14 +21,15 @@ const ORPHANS_GRACE: Duration = Duration::from_millis(700);
 const DROP_LIMIT: Duration = Duration::from_millis(200);
 /// The longest time between two looks for orphans.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long what is still there by then is seen to, while nobody waits.
+const FOLLOWED: Duration = Duration::from_mins(1);
 
 /// A program that was started. Dropping it kills all of it.
 pub(super) struct Job {
-    /// The main process, until it is over.
-    child: Option<Child>,
+    /// Until it is over.
+    family: Option<Family>,
     main: Pid,
     group: Arc<Group>,
-    orphans: Orphans,
     /// Whether any child of ours may have ended. A signal tells that on any kernel; and listening to
     /// it undoes an ignored SIGCHLD that we may have been started with, which would lose exit codes.
     children: unix::Signal,
@@ -56,6 +59,15 @@ impl Group {
     }
 }
 
+/// The main process of a program, and what that has started. Dropping it kills all of it.
+struct Family {
+    /// Until it is taken off the process table.
+    child: Option<Child>,
+    main: Pid,
+    group: Arc<Group>,
+    orphans: Orphans,
+}
+
 /// How a program ended.
 pub(super) struct End {
     pub(super) status: ExitStatus,
@@ -73,24 +85,33 @@ impl Job {
         let (child, orphans) = Orphans::of(command, mark)?;
         let main = Pid::from_child(&child);
         let group = Arc::new(Group(Mutex::new(Some(main))));
-        Ok(Job { child: Some(child), main, group, orphans, children, is_running: false })
+        let family = Family { child: Some(child), main, group: Arc::clone(&group), orphans };
+        Ok(Job { family: Some(family), main, group, children, is_running: false })
+    }
+
+    fn child(&mut self) -> Option<&mut Child> {
+        self.family.as_mut()?.child.as_mut()
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        self.family.as_ref().ok_or(io::ErrorKind::NotFound)?.orphans.signal_group(signal)
     }
 
     /// What the program says on its standard error.
     pub(super) fn stderr(&mut self) -> io::Result<ChildStderr> {
-        let stderr = self.child.as_mut().and_then(|child| child.stderr.take());
+        let stderr = self.child().and_then(|child| child.stderr.take());
         ChildStderr::from_std(stderr.ok_or(io::ErrorKind::NotConnected)?)
     }
 
     /// What the program says on its standard output, where that is a pipe.
     pub(super) fn stdout(&mut self) -> io::Result<Option<ChildStdout>> {
-        let stdout = self.child.as_mut().and_then(|child| child.stdout.take());
+        let stdout = self.child().and_then(|child| child.stdout.take());
         stdout.map(ChildStdout::from_std).transpose()
     }
 
     /// What the program reads.
     pub(super) fn stdin(&mut self) -> io::Result<ChildStdin> {
-        let stdin = self.child.as_mut().and_then(|child| child.stdin.take());
+        let stdin = self.child().and_then(|child| child.stdin.take());
         ChildStdin::from_std(stdin.ok_or(io::ErrorKind::NotConnected)?)
     }
 
@@ -117,7 +138,7 @@ impl Job {
     /// asked to end, and killed when `grace` is over. Then ends what it has left behind. This takes no
     /// longer than `limit`, `grace` and [`REST`].
     pub(super) async fn finish(&mut self, limit: Duration, grace: Duration) -> io::Result<End> {
-        self.end(pending(), limit, grace).await
+        self.end(pending(), limit, grace, REST).await
     }
 
     /// As [`Job::finish`], and brings the end about when it has done too much, too.
@@ -127,10 +148,17 @@ impl Job {
         limit: Duration,
         grace: Duration,
     ) -> io::Result<End> {
-        self.end(too_much, limit, grace).await
+        self.end(too_much, limit, grace, REST).await
     }
 
-    async fn end(&mut self, too_much: impl Future<Output = ()>, limit: Duration, grace: Duration) -> io::Result<End> {
+    /// What is left when `rest` is over is seen to while nobody waits.
+    async fn end(
+        &mut self,
+        too_much: impl Future<Output = ()>,
+        limit: Duration,
+        grace: Duration,
+        rest: Duration,
+    ) -> io::Result<End> {
         let ended = async {
             tokio::select! {
                 ended = self.ended() => Some(ended),
@@ -142,16 +170,21 @@ impl Job {
             // Whoever was stopped finds the time up, though the program has long ended.
             Err(_) if self.has_ended()? => Ok(true),
             Ok(None) | Err(_) => {
-                self.orphans.signal_group(Signal::TERM)?;
+                self.signal(Signal::TERM)?;
                 self.killed_after(grace).await.map(|()| false)
             }
         }?;
         let at = Instant::now();
-        self.end_orphans(at + REST).await;
-        self.group.forget();
-        let mut child = self.child.take().ok_or(io::ErrorKind::NotFound)?;
-        // It has ended, so this does not wait.
-        let status = child.wait()?;
+        let family = self.family.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        let is_over = family.end_orphans(&mut self.children, at + rest).await;
+        let family = self.family.take().ok_or(io::ErrorKind::NotFound)?;
+        let status = if is_over {
+            family.take_off()?
+        } else {
+            let status = ended_as(self.main)?.ok_or(io::ErrorKind::NotFound)?;
+            tokio::spawn(family.follow());
+            status
+        };
         Ok(End { status, in_time, at })
     }
 
@@ -159,7 +192,7 @@ impl Job {
         if let Ok(ended) = timeout(grace, self.ended()).await {
             return ended;
         }
-        self.orphans.signal_group(Signal::KILL)?;
+        self.signal(Signal::KILL)?;
         let stuck = || io::Error::new(io::ErrorKind::TimedOut, "it does not end even when killed");
         timeout(REST, self.ended()).await.map_err(|_| stuck())?
     }
@@ -183,31 +216,62 @@ impl Job {
         }
     }
 
+    /// Kills all of it at once, and waits a moment until it is gone.
+    pub(super) fn kill(&mut self) {
+        if let Some(family) = &mut self.family {
+            family.kill();
+        }
+    }
+}
+
+impl Family {
     /// The main process is kept on the process table until this is over, so that its number, which is
-    /// the group's, means nobody else.
-    async fn end_orphans(&mut self, deadline: Instant) {
+    /// the group's, means nobody else. Returns whether it is; else something is still there.
+    async fn end_orphans(&mut self, children: &mut unix::Signal, deadline: Instant) -> bool {
         let kill_at = Instant::now() + ORPHANS_GRACE;
         let mut pause = Duration::from_millis(1);
         let asked = self.orphans.signal_group(Signal::TERM);
         let mut look = asked.and_then(|()| self.orphans.ask());
         loop {
             match look {
-                Ok(0) => return,
+                Ok(0) => return true,
                 Ok(_) if Instant::now() < deadline => {}
-                Ok(left) => return tracing::warn!(event = "orphans_left", process = %self.main, left),
-                Err(error) => return tracing::warn!(event = "orphans_left", process = %self.main, reason = %error),
+                Ok(_) => return false,
+                Err(error) => {
+                    self.tell_of_left(&error);
+                    return true;
+                }
             }
             // An orphan that ends wakes us by its signal, for it is our child.
-            let _ = timeout_at(deadline.min(Instant::now() + pause), self.children.recv()).await;
+            let _ = timeout_at(deadline.min(Instant::now() + pause), children.recv()).await;
             pause = LOOK_AGAIN.min(pause * 2);
             look = if Instant::now() < kill_at { self.orphans.ask() } else { self.orphans.kill() };
         }
     }
-}
 
-impl Job {
-    /// Kills all of it at once, and waits a moment until it is gone.
-    pub(super) fn kill(&mut self) {
+    /// Ends what took longer than anybody could wait. Where the machine is starved, who was killed takes a while to end,
+    /// and who was about to become another program is known only now.
+    async fn follow(mut self) {
+        let given_up = Instant::now() + FOLLOWED;
+        let mut pause = LOOK_AGAIN;
+        loop {
+            match self.orphans.kill() {
+                Ok(0) => break,
+                Ok(_) if Instant::now() < given_up => {}
+                Ok(left) => {
+                    break self.tell_of_left(&format_args!("{left} processes do not end, or are not ours to end"));
+                }
+                Err(error) => break self.tell_of_left(&error),
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+        if let Err(error) = self.take_off() {
+            tracing::warn!(event = "orphans_left", reason = %error);
+        }
+    }
+
+    fn kill(&mut self) {
         let deadline = std::time::Instant::now() + DROP_LIMIT;
         let is_over = loop {
             // The end of the main process makes its children ours, so it comes first.
@@ -222,29 +286,48 @@ impl Job {
             std::thread::sleep(Duration::from_millis(1));
         };
         if let Err(error) = is_over {
-            tracing::warn!(event = "orphans_left", process = %self.main, reason = %error);
+            self.tell_of_left(&error);
         }
+    }
+
+    /// The main process has ended, so this does not wait.
+    fn take_off(mut self) -> io::Result<ExitStatus> {
+        self.group.forget();
+        let mut child = self.child.take().ok_or(io::ErrorKind::NotFound)?;
+        orphans::take_off_main(&mut child)
+    }
+
+    fn tell_of_left(&self, reason: &dyn Display) {
+        tracing::warn!(event = "orphans_left", process = %self.main, %reason);
     }
 }
 
-impl Drop for Job {
-    /// Kills at once: whoever drops a job is about to end, and nobody would be left to wait.
+impl Drop for Family {
+    /// Kills at once: whoever drops it is about to end, and nobody would be left to wait.
     fn drop(&mut self) {
         if self.child.is_none() {
             return;
         }
         self.kill();
         self.group.forget();
-        let Some(mut child) = self.child.take() else { return };
-        // An error is that somebody else has waited for it.
-        if let Ok(None) = child.try_wait() {
-            orphans::leave(child);
-        }
+        self.child.take().into_iter().for_each(orphans::leave);
     }
 }
 
 /// Whether our child has ended. It stays on the process table.
 fn has_ended(pid: Pid) -> io::Result<bool> {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    Ok(waitid(WaitId::Pid(pid), options)?.is_some())
+    Ok(ended_as(pid)?.is_some())
 }
+
+/// How our child has ended, if it has. It stays on the process table.
+fn ended_as(pid: Pid) -> io::Result<Option<ExitStatus>> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    let Some(status) = waitid(WaitId::Pid(pid), options)? else { return Ok(None) };
+    // As wait(2) has it.
+    let code = status.exit_status().map(|code| code << 8);
+    Ok(code.or(status.terminating_signal()).map(ExitStatus::from_raw))
+}
+
+#[cfg(test)]
+#[path = "job_tests.rs"]
+mod tests;

@@ -15,7 +15,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
+use std::str::SplitAsciiWhitespace;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// The main processes that did not end even when killed, which somebody has to take off the process
@@ -26,9 +27,11 @@ static UNDEAD: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 /// The main processes of all commands that run: nobody's orphans, and not to be looked at as such.
 static MAINS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-/// Read while a main process is started, until it is known as one; written while orphans are looked for.
-/// Else a look might find a main process that nobody knows yet, and take it for an orphan.
-static STARTING: RwLock<()> = RwLock::new(());
+/// Read while a main process is started, until it is known as one, and while one is taken off the process table;
+/// written while orphans are looked for. Else a look might find a main process that nobody knows yet, and take it
+/// for an orphan; or miss an orphan, which the system leaves out of its list of our children where one before it is
+/// taken off meanwhile.
+static COMING_AND_GOING: RwLock<()> = RwLock::new(());
 
 fn mains() -> MutexGuard<'static, BTreeSet<i32>> {
     MAINS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -39,15 +42,27 @@ pub(super) fn adopt() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
-/// Leaves a main process that does not end to whoever ends orphans next.
-pub(super) fn leave(child: Child) {
-    UNDEAD.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+/// Takes a main process that has ended off the process table.
+pub(super) fn take_off_main(child: &mut Child) -> io::Result<ExitStatus> {
+    let _nobody_looks = COMING_AND_GOING.read().unwrap_or_else(PoisonError::into_inner);
+    child.wait()
+}
+
+/// Takes a main process off the process table: now, where it has ended, or else whoever ends orphans when it has.
+pub(super) fn leave(mut child: Child) {
+    let nobody_looks = COMING_AND_GOING.read().unwrap_or_else(PoisonError::into_inner);
+    // An error is that somebody else has waited for it.
+    let lives_on = matches!(child.try_wait(), Ok(None));
+    drop(nobody_looks);
+    if lives_on {
+        UNDEAD.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+    }
 }
 
 /// Takes off the process table what programs that still run have left behind and what has ended since.
 pub(super) fn take_off_ended() -> io::Result<()> {
     let mut undead = UNDEAD.lock().unwrap_or_else(PoisonError::into_inner);
-    let _nobody_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    let _nobody_comes_or_goes = COMING_AND_GOING.write().unwrap_or_else(PoisonError::into_inner);
     undead.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     let Some(us) = Process::read(getpid()) else { return Err(cannot_tell("what group we are in")) };
     let mut children = children()?;
@@ -74,7 +89,7 @@ impl Orphans {
     /// Starts a main process. `mark` is a variable of its environment, with its value, by which all that it
     /// starts is known.
     pub(super) fn of(command: &mut Command, mark: String) -> io::Result<(Child, Self)> {
-        let starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+        let starting = COMING_AND_GOING.read().unwrap_or_else(PoisonError::into_inner);
         let child = command.process_group(0).spawn()?;
         let orphans = Orphans::new(Pid::from_child(&child), mark);
         drop(starting);
@@ -107,13 +122,16 @@ impl Orphans {
 
     fn end(&mut self, signal: Signal) -> io::Result<usize> {
         let mut undead = UNDEAD.lock().unwrap_or_else(PoisonError::into_inner);
-        let _nobody_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+        let _nobody_comes_or_goes = COMING_AND_GOING.write().unwrap_or_else(PoisonError::into_inner);
         // An error is that somebody else has waited for it.
         undead.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         // Read as for every other process: a session or group from outside our PID namespace is 0 to us.
         let Some(us) = Process::read(getpid()) else { return Err(cannot_tell("what group we are in")) };
         let mut found = 0;
-        for pid in self.adopted()? {
+        let adopted = self.adopted()?;
+        // Who was taken off meanwhile is asked no more: his number may be another's soon.
+        self.asked.retain(|pid| adopted.contains(pid));
+        for pid in adopted {
             let Some(process) = Process::read(pid) else { continue };
             let is_in_group = process.group == self.main.as_raw_pid();
             if process.has_ended {
@@ -140,29 +158,29 @@ impl Orphans {
     }
 
     /// Whether a process has the mark. Nothing where that will only be known in a moment:
-    /// a process that is just about to become another program has neither environment nor arguments, and one
-    /// that is just about to end has none either.
+    /// a process that is just about to become another program has no environment yet, and one
+    /// that is just about to end has none any more.
     fn is_marked(&self, pid: Pid) -> Option<bool> {
         if self.asked.contains(&pid) {
             return Some(true);
         }
         // What another user runs cannot be read, nor could we end it, unless we have kept root for that.
         let read = |name: &str| with_all_privileges(|| fs::read(format!("/proc/{pid}/{name}")));
-        for _ in 0..2 {
-            let environment = match read("environ") {
-                Ok(environment) => environment,
-                // Newer kernels say so of a process that ends; older ones, that its environment is empty.
-                Err(error) if is_gone(&error) => return None,
-                Err(_) => return Some(false),
-            };
-            if !environment.is_empty() {
-                return Some(environment.split(|&byte| byte == 0).any(|variable| variable == self.mark.as_bytes()));
-            }
-            if read("cmdline").is_ok_and(|arguments| arguments.is_empty()) {
-                return None;
-            }
+        let environment = || match read("environ") {
+            // Newer kernels say so of a process that ends; older ones, that its environment is empty.
+            Err(error) if is_gone(&error) => None,
+            Err(_) => Some(Vec::new()),
+            Ok(environment) => Some(environment),
+        };
+        let program = || read("stat").ok().as_deref().and_then(program_at);
+        let has_mark = |variables: &[u8]| variables.split(|&byte| byte == 0).any(|one| one == self.mark.as_bytes());
+        if has_mark(&environment()?) {
+            return Some(true);
         }
-        Some(false)
+        // It has none where it had the same program all the while: else what was read may be a part, or nothing.
+        let before = program()?;
+        let is_marked = has_mark(&environment()?);
+        (is_marked || program() == Some(before)).then_some(is_marked)
     }
 
     /// Our children but for main processes.
@@ -204,15 +222,30 @@ impl Process {
         Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// See `proc_pid_stat(5)`. The name of the program may hold anything, even brackets.
     fn parse(line: &[u8]) -> Option<Self> {
-        let behind_name = line.iter().rposition(|&byte| byte == b')')? + 1;
-        let mut fields = str::from_utf8(&line[behind_name..]).ok()?.split_ascii_whitespace();
+        let mut fields = behind_name(line)?;
         let has_ended = matches!(fields.next()?, "Z" | "X");
         let group = fields.nth(1)?.parse().ok()?;
         let session = fields.next()?.parse().ok()?;
         Some(Process { has_ended, group, session })
     }
+}
+
+/// The fields of a stat file behind the name of the program, which may hold anything, even brackets: see
+/// `proc_pid_stat(5)`.
+fn behind_name(line: &[u8]) -> Option<SplitAsciiWhitespace<'_>> {
+    let behind = line.iter().rposition(|&byte| byte == b')')? + 1;
+    Some(str::from_utf8(&line[behind..]).ok()?.split_ascii_whitespace())
+}
+
+/// Where the code and the stack of a process begin in its memory, by its stat file: no two programs have both at the
+/// same place. Nothing while it has no program: it is about to become another one, which has its environment by the
+/// time that this is known; or it is about to end.
+fn program_at(line: &[u8]) -> Option<(u64, u64)> {
+    let mut fields = behind_name(line)?;
+    let code = fields.nth(23)?.parse().ok().filter(|start| *start != 0)?;
+    let stack = fields.nth(1)?.parse().ok()?;
+    Some((code, stack))
 }
 
 /// The children of all our threads.
@@ -255,38 +288,5 @@ fn ignore_gone(sent: rustix::io::Result<()>) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::process::{CommandExt, ExitStatusExt};
-    use std::process::{Command, Stdio};
-
-    #[test]
-    fn a_line_of_the_system_is_read_whatever_the_program_is_called() {
-        for (line, has_ended, group, session) in [
-            (&b"7 (sh) S 1 70 700 0 -1 4194560"[..], false, 70, 700),
-            (b"7 (a) Z 1 (b\n) Z 1 70 700 0", true, 70, 700),
-            (b"7 (\xff) R 1 70 700 0", false, 70, 700),
-        ] {
-            assert_eq!(Process::parse(line), Some(Process { has_ended, group, session }));
-        }
-        for line in [&b""[..], b"7 (sh)", b"7 (sh) S 1 x 700"] {
-            assert_eq!(Process::parse(line), None);
-        }
-    }
-
-    #[test]
-    fn a_child_of_somebody_else_is_left_alone() {
-        // Once it has ended nothing tells whose it was: so no other command may end meanwhile.
-        let _alone = crate::FORKS.write().unwrap_or_else(PoisonError::into_inner);
-        let sleep = || Command::new("sleep").arg("60").stdout(Stdio::null()).process_group(0).spawn().unwrap();
-        let (main, mut other) = (sleep(), sleep());
-        let mut orphans = Orphans::new(Pid::from_child(&main), "MAILDIRQ_ID=none".to_owned());
-        // Until a process is the program that it is to be, nothing is known of it.
-        let looks = std::iter::from_fn(|| Some(orphans.kill().unwrap()));
-        assert!(looks.take(10_000).any(|found| found == 0));
-        let is_left_alone = other.try_wait().unwrap().is_none();
-        other.kill().unwrap();
-        let ended_by = [main, other].map(|mut child| child.wait().unwrap().signal());
-        assert_eq!((is_left_alone, ended_by), (true, [Some(9), Some(9)]));
-    }
-}
+#[path = "orphans_tests.rs"]
+mod tests;
