@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::Result;
 use fastrand::Rng;
 
-/// Every message begins with this and eight digits, which tell the receiver which one it is.
-const FIRST_LINE: &str = "Return-Path: <bench+";
+use crate::endpoint::FIRST_LINE;
+
 const ATTACHMENT: usize = 100 * 1024 * 4 / 3;
 const WORDS: [&str; 8] = ["please", "confirm", "the", "order", "and", "reply", "tomorrow", "at"];
 
@@ -77,13 +77,4 @@ impl Corpus {
         let start = random.usize(..self.0.len() - length);
         out.extend_from_slice(&self.0[start..start + length]);
     }
-}
-
-/// The number of a message, also of one that comes as an object in which its sender is told.
-pub fn id_of(message: &[u8]) -> Option<usize> {
-    let head = &message[..message.len().min(1024)];
-    let sender = b"bench+";
-    let place = head.windows(sender.len()).position(|bytes| bytes == sender)?;
-    let digits = head.get(place + sender.len()..)?.get(..8)?;
-    str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -7,6 +7,8 @@
 //! in which mail was lost, cut short or doubled ends the benchmark with exit code 1.
 
 mod corpus;
+#[path = "../support/endpoint.rs"]
+mod endpoint;
 mod handler;
 mod limit;
 mod receiver;

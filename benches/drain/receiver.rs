@@ -1,15 +1,14 @@
-//! The endpoint: a process of its own, which reads each request to its end, notes which message it
-//! was and answers 204. The benchmark talks to it over its stdin and stdout.
+//! The endpoint: a process of its own, which notes which messages have come. The benchmark talks to it over its stdin
+//! and stdout.
 
-use std::io::{self, BufRead, BufReader, Lines, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
-use std::{env, mem, thread};
+use std::{env, mem};
 
 use anyhow::{Context, Result};
 
-use crate::corpus::id_of;
+use crate::endpoint::{listen, number_of};
 
 /// The benchmark's end of it.
 pub struct Receiver {
@@ -45,13 +44,7 @@ static LEDGER: Mutex<Ledger> = Mutex::new(Ledger { requests: 0, bytes: 0, seen: 
 
 /// The receiver's process; it ends with the benchmark.
 pub fn serve() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("{}", listener.local_addr()?);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(|| converse(stream));
-        }
-    });
+    println!("{}", listen(enter)?);
     for count in io::stdin().lines() {
         let next = Ledger { requests: 0, bytes: 0, seen: vec![false; count?.parse()?] };
         let last = mem::replace(&mut *LEDGER.lock().unwrap(), next);
@@ -61,32 +54,11 @@ pub fn serve() -> Result<()> {
     Ok(())
 }
 
-/// One kept-alive connection. A request without a length (chunked) closes it.
-fn converse(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut reader = BufReader::with_capacity(64 * 1024, stream.try_clone()?);
-    let (mut line, mut length, mut body) = (String::new(), None, Vec::new());
-    while reader.read_line(&mut line)? > 0 {
-        if let Some((name, value)) = line.split_once(':') {
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().ok();
-            }
-        } else if line == "\r\n" {
-            body.resize(length.take().ok_or(io::ErrorKind::InvalidData)?, 0);
-            reader.read_exact(&mut body)?;
-            enter(&body);
-            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
-        }
-        line.clear();
-    }
-    Ok(())
-}
-
 fn enter(message: &[u8]) {
     let mut ledger = LEDGER.lock().unwrap();
     ledger.requests += 1;
     ledger.bytes += message.len();
-    if let Some(seen) = id_of(message).and_then(|id| ledger.seen.get_mut(id)) {
+    if let Some(seen) = number_of(message).and_then(|id| ledger.seen.get_mut(id)) {
         *seen = true;
     }
 }

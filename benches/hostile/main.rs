@@ -8,6 +8,8 @@
 
 #[path = "../../tests/it/hostile/classes.rs"]
 mod classes;
+#[path = "../support/endpoint.rs"]
+mod endpoint;
 mod receiver;
 
 use std::ffi::OsString;
@@ -161,7 +163,7 @@ impl Maildir {
     /// Returns the moment at which it was there.
     fn deliver_ordinary(&self, number: usize) -> Result<Instant> {
         let name = format!("ordinary.{number}");
-        let head = format!("{}{number}@example.com>\nSubject: ordinary\n\n", receiver::FIRST_LINE);
+        let head = format!("{}{number}@example.com>\nSubject: ordinary\n\n", endpoint::FIRST_LINE);
         self.write(&name, [head.as_bytes(), &TEXT.repeat(100).into_bytes()].concat().as_slice())?;
         File::open(self.place("tmp", &name))?.sync_all()?;
         let now = Instant::now();

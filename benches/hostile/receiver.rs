@@ -1,18 +1,11 @@
-//! The application: it notes when each ordinary message has come whole, and answers 204 to everything.
+//! What the application notes here: when each ordinary message has come whole.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver as Channel, Sender};
-use std::thread;
+use std::sync::mpsc::{self, Receiver as Channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// How every ordinary message begins; its number follows.
-pub const FIRST_LINE: &str = "Return-Path: <bench+";
-/// How the object tells that sender, within its first bytes.
-const SENDER: &[u8] = b"\"from\":\"bench+";
-const FIRST_BYTES: usize = 1024;
+use crate::endpoint::{listen, number_of};
 
 /// Ends with the process.
 pub struct Receiver {
@@ -24,15 +17,13 @@ pub struct Receiver {
 impl Receiver {
     /// For ordinary messages from 0 to `expected`.
     pub fn start(expected: usize) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?.to_string();
         let (tell, arrivals) = mpsc::channel();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let tell = tell.clone();
-                thread::spawn(move || converse(stream, &tell));
+        let address = listen(move |message| {
+            if let Some(number) = number_of(message) {
+                // The benchmark is over, or has given up.
+                let _ = tell.send((number, Instant::now()));
             }
-        });
+        })?;
         Ok(Receiver { address, arrivals, expected })
     }
 
@@ -53,36 +44,4 @@ impl Receiver {
         }
         arrived.into_iter().collect()
     }
-}
-
-/// One kept-alive connection.
-fn converse(mut stream: TcpStream, tell: &Sender<(usize, Instant)>) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut reader = BufReader::with_capacity(64 * 1024, stream.try_clone()?);
-    let (mut line, mut length, mut body) = (String::new(), None, Vec::new());
-    while reader.read_line(&mut line)? > 0 {
-        if let Some((name, value)) = line.split_once(':') {
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().ok();
-            }
-        } else if line == "\r\n" {
-            body.resize(length.take().ok_or(io::ErrorKind::InvalidData)?, 0);
-            reader.read_exact(&mut body)?;
-            if let Some(number) = number_of(&body) {
-                // The benchmark is over, or has given up.
-                let _ = tell.send((number, Instant::now()));
-            }
-            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
-        }
-        line.clear();
-    }
-    Ok(())
-}
-
-/// The number of an ordinary message.
-fn number_of(object: &[u8]) -> Option<usize> {
-    let head = &object[..object.len().min(FIRST_BYTES)];
-    let at = head.windows(SENDER.len()).position(|bytes| bytes == SENDER)? + SENDER.len();
-    let digits = head[at..].split(|byte| !byte.is_ascii_digit()).next()?;
-    str::from_utf8(digits).ok()?.parse().ok()
 }
