@@ -116,6 +116,8 @@ pub struct History {
     pub last_try: Option<SystemTime>,
     /// Why that one failed.
     pub last_reason: String,
+    /// The target that a person has chosen for the message, whatever its route.
+    pub target: Option<Arc<str>>,
 }
 
 impl History {

@@ -127,6 +127,8 @@ pub struct Routes {
 pub(super) enum Found<'a> {
     /// A route to this destination.
     To(&'a Route, &'a Arc<Destination>),
+    /// A person has chosen this destination; the routes were not asked.
+    Chosen(&'a Arc<Destination>),
     /// A route to nowhere.
     Ignore(&'a Route),
     /// No route.
@@ -167,6 +169,10 @@ impl Routes {
     }
 
     pub(super) fn find(&self, message: &Message) -> Found<'_> {
+        // One that is gone meanwhile is nobody's choice any more.
+        if let Some(chosen) = message.history.target.as_ref().and_then(|target| self.destinations.get(target)) {
+            return Found::Chosen(chosen);
+        }
         match Route::first_for(&self.routes, message) {
             Ok(Some(route)) => match &route.way {
                 Way::To(name) => Found::To(route, &self.destinations[name]),

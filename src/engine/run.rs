@@ -365,7 +365,8 @@ impl Engine {
         let is_open = |name: &str| open.iter().any(|target| &*target.name == name);
         let Claim { mut message, lease } = self.queue.claim(self.horizon(), &is_open)?;
         let (route, destination) = match routes.find(&message) {
-            Found::To(route, destination) => (route, destination),
+            Found::To(route, destination) => (Arc::clone(&route.name), destination),
+            Found::Chosen(destination) => ("".into(), destination),
             Found::Ignore(route) => {
                 message.route = Arc::clone(&route.name);
                 return Some(Claimed::Ignored(message, lease));
@@ -373,7 +374,7 @@ impl Engine {
             Found::Nothing => return Some(Claimed::Unrouted(message, lease)),
             Found::Unreadable(error) => return Some(Claimed::Unreadable(message, lease, error)),
         };
-        message.route = Arc::clone(&route.name);
+        message.route = route;
         let may_go = is_open(&destination.name) && !lease.is_paused(&destination.name);
         let pass = if may_go { destination.gate().admit(now) } else { None };
         Some(match pass {

@@ -25,8 +25,6 @@ pub fn story(maildir: &Path, text: &[u8]) {
         before.due(now);
     }
     let line = Line {
-        at,
-        event: Event::Retry,
         stamp: "told by the fuzzer".into(),
         attempt: 1,
         target: "app".into(),
@@ -34,8 +32,8 @@ pub fn story(maildir: &Path, text: &[u8]) {
         ms: 12,
         charged: true,
         due: Some(due),
-        ctime: None,
         reason: "busy".into(),
+        ..Line::new(at, Event::Retry)
     };
     append(&root, id, line.clone(), due).and_then(super::story::Appended::in_full).expect("it can be appended to");
 

@@ -5,7 +5,7 @@ use super::claim::{Locked, Refused, in_new};
 use super::crash;
 use super::hands::Slot;
 use super::layout::{DEAD, DONE, Keep, Layout, make_maildir_folder};
-use super::names::{shown, unique_name};
+use super::names::{base, shown, unique_name};
 use super::served::Maildir;
 use super::story::{self, Appended, Event, Line};
 use super::suspect::Turn;
@@ -16,6 +16,8 @@ use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::future::ready;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -160,7 +162,7 @@ impl MaildirLease {
         }
         crash::point("after the death is on the disk")?;
         if still_ours(locked, self.layout())? {
-            move_to(self.layout(), &locked.name, DEAD).map_err(|error| self.layout().error(DEAD, error))?;
+            move_to(self.layout(), &in_new(&locked.name), DEAD).map_err(|error| self.layout().error(DEAD, error))?;
         }
         self.maildir.note(Changed::Dead);
         self.maildir.note(Changed::New);
@@ -170,17 +172,13 @@ impl MaildirLease {
 
     fn line(&self, locked: &Locked, event: Event, note: Note) -> Line {
         Line {
-            at: note.at,
-            event,
             stamp: self.slot.as_ref().map(|slot| slot.stamp.clone()).unwrap_or_default(),
             attempt: locked.story.as_ref().map_or(0, |story| story.history.tries) + 1,
             target: note.target.to_string(),
             status: note.status,
             ms: u64::try_from(note.took.as_millis()).unwrap_or(u64::MAX),
-            charged: false,
-            due: None,
-            ctime: None,
             reason: note.reason,
+            ..Line::new(note.at, event)
         }
     }
 }
@@ -305,7 +303,7 @@ pub(super) fn remove(maildir: &Maildir, name: &OsStr) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         },
         Keep::Done => {
-            move_to(&maildir.layout, name, DONE)?;
+            move_to(&maildir.layout, &in_new(name), DONE)?;
             maildir.note(Changed::Done);
         }
     }
@@ -313,15 +311,16 @@ pub(super) fn remove(maildir: &Maildir, name: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
-/// Moves a message into `new/` of another folder, never over another one.
-fn move_to(layout: &Layout, name: &OsStr, folder: &str) -> io::Result<()> {
-    let from = in_new(name);
+/// Moves a message, by its path from the Maildir, into `new/` of another folder, never over another one. Flags of
+/// a mail client stay behind.
+pub(super) fn move_to(layout: &Layout, from: &OsStr, folder: &str) -> io::Result<()> {
+    let name = Path::new(from).file_name().unwrap_or_default();
     let mut to = OsString::from(format!("{folder}/new/"));
-    to.push(name);
-    let rename = |to: &OsStr| renameat_with(layout.root(), &*from, layout.root(), to, RenameFlags::NOREPLACE);
+    to.push(OsStr::from_bytes(base(name)));
+    let rename = |to: &OsStr| renameat_with(layout.root(), from, layout.root(), to, RenameFlags::NOREPLACE);
     match rename(&to) {
         Err(Errno::EXIST) => Ok(rename(format!("{folder}/new/{}", unique_name()).as_ref())?),
-        Err(Errno::NOENT) if super::layout::stat(layout.root(), &*from).err() == Some(Errno::NOENT) => Ok(()),
+        Err(Errno::NOENT) if super::layout::stat(layout.root(), from).err() == Some(Errno::NOENT) => Ok(()),
         // A mail client may remove folders.
         Err(Errno::NOENT) => {
             make_maildir_folder(layout.root(), folder)?;

@@ -34,8 +34,10 @@
 //! | `queue` | all of them together: the role of a [`Queue`](crate::engine::Queue) |
 //! | `deliver` | the one place that writes messages |
 //! | `owner` | becoming the Maildir's owner when started as root |
+//! | `act` | what a person does to a message: retry, bury, drop, erase |
 //! | `crash` | places at which tests let this process die |
 
+mod act;
 mod backlog;
 mod care;
 mod claim;
@@ -78,6 +80,7 @@ mod watch;
 mod wishes;
 mod writer;
 
+pub use act::{Act, Acted, Operator, Retry, Seen};
 pub use common::Settings;
 pub use deliver::{Delivery, Refusal, deliver};
 pub use find::{Located, Whereabouts, find};

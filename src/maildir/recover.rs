@@ -111,17 +111,11 @@ fn tell_of_death(layout: &Layout, holding: &Holding, now: SystemTime) -> io::Res
     }
     let due = now + WAIT_PER_DEATH * (story.deaths + 1);
     let line = Line {
-        at: now,
-        event: Event::Died,
         stamp: holding.stamp.clone(),
         attempt: story.history.tries + 1,
-        target: String::new(),
-        status: None,
-        ms: 0,
-        charged: false,
         due: Some(due),
-        ctime: None,
         reason: "a process died while it read this message".into(),
+        ..Line::new(now, Event::Died)
     };
     crash::point("before a death is told")?;
     story::append(layout.root(), holding.id, line, due)?;

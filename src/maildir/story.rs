@@ -35,6 +35,8 @@ pub(super) enum Event {
     Died,
     /// A person asked for the message to be tried again.
     Asked,
+    /// A person has dropped the message: it is in the trash.
+    Dropped,
     /// An event of a later version.
     #[serde(other)]
     Other,
@@ -66,12 +68,39 @@ pub(super) struct Line {
     pub ctime: Option<(i64, u64)>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// The person, where it was one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// Whether a person wants attempts and age to count anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reset: bool,
+}
+
+impl Line {
+    /// A line that tells of this event, and nothing else yet.
+    pub(super) fn new(at: SystemTime, event: Event) -> Self {
+        Line {
+            at,
+            event,
+            stamp: String::new(),
+            attempt: 0,
+            target: String::new(),
+            status: None,
+            ms: 0,
+            charged: false,
+            due: None,
+            ctime: None,
+            reason: String::new(),
+            by: String::new(),
+            reset: false,
+        }
+    }
 }
 
 /// A story, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Story {
-    /// What counts of it: since the last `dead` or `asked` line.
+    /// What counts of it: since the last `dead` line, or the last `asked` one that wants that.
     pub history: History,
     /// How many processes died over the message, since then.
     pub deaths: u32,
@@ -121,20 +150,28 @@ impl Story {
                 self.history.last_reason.clone_from(&line.reason);
             }
             Event::Died => self.deaths += 1,
-            Event::Dead | Event::Asked => {
-                self.history = History::default();
-                self.deaths = 0;
+            Event::Dead => self.start_anew(),
+            Event::Asked => {
+                if line.reset {
+                    self.start_anew();
+                }
+                self.history.target = (!line.target.is_empty()).then(|| line.target.as_str().into());
             }
-            Event::Other => {}
+            Event::Dropped | Event::Other => {}
         }
         match line.event {
             Event::Dead => self.buried = line.ctime,
             // A recovery may tell late of what came before.
             Event::Died => {}
-            Event::Retry | Event::Asked | Event::Other => self.buried = None,
+            Event::Retry | Event::Asked | Event::Dropped | Event::Other => self.buried = None,
         }
         self.stamps.push(line.stamp.clone());
         self.last = Some(line);
+    }
+
+    fn start_anew(&mut self) {
+        self.history = History::default();
+        self.deaths = 0;
     }
 
     /// Whether the event of this claim is told already.

@@ -40,8 +40,6 @@ fn at(seconds: u64) -> SystemTime {
 
 fn line(event: Event, seconds: u64) -> Line {
     Line {
-        at: at(seconds),
-        event,
         stamp: format!("hand.{seconds}"),
         attempt: 1,
         target: "app".into(),
@@ -49,8 +47,8 @@ fn line(event: Event, seconds: u64) -> Line {
         ms: 12,
         charged: true,
         due: Some(at(seconds + 60)),
-        ctime: None,
         reason: "no \"luck\"\n today".into(),
+        ..Line::new(at(seconds), event)
     }
 }
 
@@ -75,7 +73,8 @@ fn what_is_appended_is_read_back() {
             charged: 1,
             first_charged: Some(at(0)),
             last_try: Some(at(60)),
-            last_reason: line(Event::Retry, 60).reason
+            last_reason: line(Event::Retry, 60).reason,
+            target: None,
         }
     );
     assert_eq!(story.deaths, 1);
@@ -85,15 +84,33 @@ fn what_is_appended_is_read_back() {
 }
 
 #[test]
-fn counting_starts_anew_after_dead_and_asked() {
-    for event in [Event::Dead, Event::Asked] {
+fn counting_starts_anew_after_a_death_and_where_a_person_wants_it() {
+    for (event, reset, is_anew) in
+        [(Event::Dead, false, true), (Event::Asked, true, true), (Event::Asked, false, false)]
+    {
         let bench = Bench::new();
         bench.tell(line(Event::Retry, 0));
         bench.tell(line(Event::Died, 1));
-        bench.tell(line(event, 2));
-        let story = bench.read();
-        assert_eq!((story.history, story.deaths), (History::default(), 0));
+        bench.tell(Line { reset, target: String::new(), ..line(event, 2) });
+        let Story { history, deaths, .. } = bench.read();
+        let expected = if is_anew { (0, 0, 0) } else { (1, 1, 1) };
+        assert_eq!((history.tries, history.charged, deaths), expected, "{event:?} {reset}");
     }
+}
+
+#[test]
+fn the_last_one_who_asks_says_where_it_goes_until_it_dies_of_it() {
+    let bench = Bench::new();
+    let target = || bench.read().history.target;
+    let asked = |target: &str| bench.tell(Line { target: target.into(), ..line(Event::Asked, 0) });
+    asked("archive");
+    bench.tell(line(Event::Retry, 1));
+    assert_eq!(target().as_deref(), Some("archive"));
+    asked("");
+    assert_eq!(target(), None);
+    asked("archive");
+    bench.tell(line(Event::Dead, 2));
+    assert_eq!(target(), None);
 }
 
 #[test]

@@ -193,17 +193,12 @@ mod tests {
         fn tell(&self, event: Event) {
             let at = SystemTime::now();
             let line = Line {
-                at,
-                event,
-                stamp: String::new(),
                 attempt: 1,
                 target: "app".into(),
                 status: Some(503),
                 ms: 7,
-                charged: false,
-                due: None,
-                ctime: None,
                 reason: "no luck".into(),
+                ..Line::new(at, event)
             };
             super::super::story::append(self.trail().root, self.id(), line, at).unwrap();
         }

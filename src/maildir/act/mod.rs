@@ -1,0 +1,231 @@
+//! What a person does to a message: retry, bury, drop, erase.
+//!
+//! Each is at most one append to the message's story and one rename, under the message's lock. So it is safe beside
+//! any number of running processes, and whoever is killed in the midst of it leaves the message in one state.
+//! `docs/on-disk.md` has the table.
+
+mod seen;
+#[cfg(test)]
+mod tests;
+
+pub use seen::Seen;
+
+use super::crash;
+use super::layout::{DEAD, Keep, Layout, OpenError, TRASH};
+use super::lease::move_to;
+use super::names::base;
+use super::story::{self, Appended, Event, Line, Story};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, openat, renameat_with, unlinkat};
+use rustix::io::Errno;
+use seen::Held;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// What is to be done to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It is tried again: waiting, dead or dropped.
+    Retry(Retry),
+    /// It is tried no more: one that waits becomes dead.
+    Bury {
+        /// Why, in a person's words; may be empty.
+        reason: String,
+    },
+    /// One that waits or is dead goes into the trash.
+    Drop,
+    /// One that is in no line any more is removed for good, and its story.
+    Erase,
+}
+
+/// How a message is tried again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// When; now, where it is not said.
+    pub at: Option<SystemTime>,
+    /// Where to, whatever its routes say.
+    pub target: Option<String>,
+    /// Whether attempts and age count anew. Of dead and dropped mail they always do.
+    pub reset: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acted {
+    /// It is done.
+    Done,
+    /// Somebody works on the message just now.
+    InHand,
+    /// It is not what it was when it was looked at.
+    Changed,
+    /// This cannot be done to such a message: why.
+    Unfit(&'static str),
+}
+
+/// Where a message lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Folder {
+    New,
+    Dead,
+    Trash,
+    /// Kept when done, or opened by a mail client.
+    Aside,
+}
+
+/// A Maildir in the hands of a person.
+#[derive(Debug)]
+pub struct Operator {
+    layout: Layout,
+    /// Who it is.
+    by: String,
+    /// The folders in which something has changed since the last sync.
+    dirty: BTreeSet<OsString>,
+}
+
+impl Operator {
+    /// Takes the Maildir at `path` in hand, for the person who is called `by`.
+    ///
+    /// # Errors
+    /// As [`Layout::open`].
+    pub fn open(path: &Path, by: &str) -> Result<Self, OpenError> {
+        let layout = Layout::open(path, Keep::Remove)?;
+        Ok(Operator { layout, by: by.to_owned(), dirty: BTreeSet::new() })
+    }
+
+    /// Does this to a message, unless it has changed since it was looked at.
+    ///
+    /// # Errors
+    /// The disk. The message is in one state all the same.
+    pub fn act(&mut self, seen: &Seen, act: &Act) -> io::Result<Acted> {
+        let held = match seen::hold(&self.layout, seen)? {
+            Ok(held) => held,
+            Err(acted) => return Ok(acted),
+        };
+        crash::point("after a person's lock is taken")?;
+        match (act, held.folder) {
+            (Act::Retry(retry), Folder::New) => self.make_due(&held, retry),
+            (Act::Retry(retry), Folder::Dead | Folder::Trash) => self.revive(&held, retry),
+            (Act::Bury { reason }, Folder::New) => self.bury(&held, reason),
+            (Act::Drop, Folder::New | Folder::Dead) => self.drop_it(&held),
+            (Act::Erase, Folder::Dead | Folder::Trash | Folder::Aside) => self.erase(&held),
+            (_, Folder::New) => Ok(Acted::Unfit("it waits for its target")),
+            (_, Folder::Dead) => Ok(Acted::Unfit("it is dead already")),
+            (_, Folder::Trash) => Ok(Acted::Unfit("it is in the trash")),
+            (_, Folder::Aside) => Ok(Acted::Unfit("it is not in the queue")),
+        }
+    }
+
+    /// Sees to it that what was done outlives a power cut.
+    ///
+    /// # Errors
+    /// A folder cannot be written back.
+    pub fn sync(&mut self) -> io::Result<()> {
+        for folder in std::mem::take(&mut self.dirty) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let synced = openat(self.layout.root(), &*folder, flags, Mode::empty()).and_then(fsync);
+            synced.map_err(|error| self.layout.error(&folder, error))?;
+        }
+        Ok(())
+    }
+
+    fn make_due(&self, held: &Held, retry: &Retry) -> io::Result<Acted> {
+        let told = self.ask(held, retry, retry.reset)?;
+        if retry.target.is_some() || retry.reset {
+            told.in_full().map_err(|error| self.layout.error(story::path(held.id), error))?;
+        }
+        Ok(Acted::Done)
+    }
+
+    /// Told first, so that whoever takes it knows when and where to it goes.
+    fn revive(&mut self, held: &Held, retry: &Retry) -> io::Result<Acted> {
+        let is_plain = retry.at.is_none() && retry.target.is_none();
+        match self.ask(held, retry, true).and_then(Appended::in_full) {
+            Ok(()) => {}
+            // A disk without room still takes the rename; and one that was dead starts afresh in any case.
+            Err(error) if is_plain && story::is_full(&error) => {}
+            Err(error) => return Err(self.layout.error(story::path(held.id), error)),
+        }
+        let name = held.path.file_name().unwrap_or_default();
+        let mut to = OsString::from("new/");
+        to.push(OsStr::from_bytes(base(name)));
+        match renameat_with(self.layout.root(), &held.path, self.layout.root(), &*to, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(Acted::Unfit("another one of its name waits already")),
+            Err(error) => return Err(self.layout.error("new", error)),
+        }
+        self.moved(held, "new");
+        crash::point("after the move to new")?;
+        Ok(Acted::Done)
+    }
+
+    fn ask(&self, held: &Held, retry: &Retry, reset: bool) -> io::Result<Appended> {
+        let now = SystemTime::now();
+        let due = retry.at.unwrap_or(now);
+        let target = retry.target.clone().unwrap_or_default();
+        let line = Line { due: Some(due), target, reset, ..self.line(now, Event::Asked) };
+        let told = story::append(self.layout.root(), held.id, line, due);
+        crash::point("after it is asked for")?;
+        told
+    }
+
+    /// As the engine sets a message aside: declared dead for good before it is moved.
+    fn bury(&mut self, held: &Held, reason: &str) -> io::Result<Acted> {
+        let root = self.layout.root();
+        let story = Story::read(root, held.id)?.unwrap_or_default();
+        let now = SystemTime::now();
+        let colon = if reason.is_empty() { "" } else { ": " };
+        let line = Line {
+            attempt: story.history.tries,
+            target: story.last.map(|last| last.target).unwrap_or_default(),
+            ctime: Some(held.ctime),
+            reason: format!("buried by {}{colon}{reason}", self.by),
+            ..self.line(now, Event::Dead)
+        };
+        story::append(root, held.id, line, now)
+            .and_then(Appended::in_full)
+            .and_then(|()| story::sync(root, held.id))
+            .map_err(|error| self.layout.error(story::path(held.id), error))?;
+        crash::point("after a person's burial is told")?;
+        move_to(&self.layout, held.path.as_os_str(), DEAD).map_err(|error| self.layout.error(DEAD, error))?;
+        self.moved(held, &format!("{DEAD}/new"));
+        crash::point("after a person's burial")?;
+        Ok(Acted::Done)
+    }
+
+    /// Moved first: a message in the trash is dropped, whatever its story says.
+    fn drop_it(&mut self, held: &Held) -> io::Result<Acted> {
+        move_to(&self.layout, held.path.as_os_str(), TRASH).map_err(|error| self.layout.error(TRASH, error))?;
+        self.moved(held, &format!("{TRASH}/new"));
+        crash::point("after the move to the trash")?;
+        let now = SystemTime::now();
+        if let Err(error) = story::append(self.layout.root(), held.id, self.line(now, Event::Dropped), now) {
+            let reason = self.layout.error(story::path(held.id), error);
+            tracing::warn!(event = "drop_not_written", id = %held.id, %reason, "it is in the trash; who put it there stands nowhere");
+        }
+        Ok(Acted::Done)
+    }
+
+    fn erase(&mut self, held: &Held) -> io::Result<Acted> {
+        match unlinkat(self.layout.root(), &held.path, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(self.layout.error(&held.path, error)),
+        }
+        self.dirty.insert(held.folder_path());
+        crash::point("after a message is erased")?;
+        story::remove(self.layout.root(), held.id).map_err(|error| self.layout.error(story::path(held.id), error))?;
+        self.dirty.insert(super::layout::STORY.into());
+        Ok(Acted::Done)
+    }
+
+    fn moved(&mut self, held: &Held, to: &str) {
+        self.dirty.insert(held.folder_path());
+        self.dirty.insert(to.into());
+    }
+
+    fn line(&self, at: SystemTime, event: Event) -> Line {
+        Line { by: self.by.clone(), ..Line::new(at, event) }
+    }
+}
