@@ -89,11 +89,23 @@ fn usual_places() -> Vec<PathBuf> {
 /// # Errors
 /// It was told of; this is how to end.
 pub fn become_owner_of_all(config: &Config) -> Result<(), Exit> {
+    become_owner_beside(config, &config.accounts())
+}
+
+/// Where this is root, becomes the owner of all Maildirs of this configuration for good: no program is to be run.
+///
+/// # Errors
+/// It was told of; this is how to end.
+pub fn become_owner_of_maildirs(config: &Config) -> Result<(), Exit> {
+    become_owner_beside(config, &[])
+}
+
+fn become_owner_beside(config: &Config, others: &[(u32, u32)]) -> Result<(), Exit> {
     let fail = |error: &OpenError| {
         complain(error);
         Exit::from(error)
     };
     let places = wire::places(config).map_err(|error| fail(&error))?;
     let places: Vec<_> = places.into_iter().map(|(place, _)| place).collect();
-    become_owner(&places, &config.accounts()).map_err(|error| fail(&error))
+    become_owner(&places, others).map_err(|error| fail(&error))
 }

@@ -63,7 +63,11 @@ pub fn read(path: &Path) -> Result<Mail, Exit> {
     Ok(mail)
 }
 
-fn open(path: &Path) -> io::Result<Mail> {
+/// Opens the message in the file at `path`, whatever it holds.
+///
+/// # Errors
+/// There is no regular file, or it cannot be read.
+pub fn open(path: &Path) -> io::Result<Mail> {
     // A pipe that nobody writes to must not hold us up, and whoever owns a Maildir may put anything into it.
     let file = Arc::new(File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?);
     let status = file.metadata()?;

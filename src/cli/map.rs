@@ -4,8 +4,11 @@ use clap::Command;
 use std::fmt::Write;
 
 /// The commands, by what a person is about to do.
-const GROUPS: &[(&str, &[&str])] =
-    &[("Run", &["watch", "drain", "deliver"]), ("Set up", &["init", "check", "route", "send", "demo", "gen"])];
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Run", &["watch", "drain", "deliver"]),
+    ("Act", &["retry", "bury", "drop", "pause", "resume", "forget"]),
+    ("Set up", &["init", "check", "route", "send", "demo", "gen"]),
+];
 
 /// The map of the commands that are there, each with the first line of its help.
 pub fn map(program: &Command) -> String {
@@ -14,8 +17,8 @@ pub fn map(program: &Command) -> String {
         env!("CARGO_PKG_VERSION"),
         program.get_about().map(ToString::to_string).unwrap_or_default()
     );
+    map.push('\n');
     for (title, verbs) in GROUPS {
-        map.push('\n');
         let mut title = *title;
         for verb in verbs.iter().filter_map(|verb| program.find_subcommand(verb)) {
             let about = verb.get_about().map(ToString::to_string).unwrap_or_default();

@@ -11,6 +11,8 @@ mod generate;
 mod init;
 mod mail;
 mod map;
+mod pause;
+mod person;
 mod route;
 mod run;
 mod send;
@@ -40,6 +42,8 @@ enum Verb {
     Deliver(deliver::Args),
     Check(check::Args),
     Demo(demo::Args),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
     Init(init::Args),
     Route(route::Args),
     Send(send::Args),
@@ -73,6 +77,8 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Deliver(args) => deliver::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Pause(args) => pause::run_pause(&args),
+        Verb::Resume(args) => pause::run_resume(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Route(args) => route::run(&args),
         Verb::Send(args) => send::run(&args),

@@ -56,6 +56,7 @@ pub use read::Reading;
 pub use remark::{Remark, Severity};
 pub use secrets::PLAIN_SECRET;
 pub use units::{parse_duration, parse_size};
+pub(crate) use walk::nearest;
 pub use world::{Process, SecretFile, World};
 
 /// The name of a queue that was given none.

@@ -140,7 +140,7 @@ pub(super) fn title(place: Place, path: &str) -> String {
 }
 
 /// The one of `known` that was probably meant.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let name = name.to_lowercase().replace('-', "_");
     let distance = |known: &str| strsim::damerau_levenshtein(&name, &known.to_lowercase().replace('-', "_"));
     let near =

@@ -2,6 +2,8 @@
 
 use super::complaints::{About, Complaints};
 use super::hands::Hands;
+use super::layout::PAUSED;
+use super::pauses::sweep_pauses;
 use super::search::{Found, Search, came};
 use super::served::Maildir;
 use super::watch::Watch;
@@ -56,9 +58,11 @@ impl Care {
         &self.maildir
     }
 
-    /// When it is to be searched next without being asked to.
-    pub(super) fn next_search(&self) -> Instant {
-        self.next_search
+    /// When it is to be looked after next without being asked to: to be searched, or because a pause ends.
+    pub(super) fn next_round(&self) -> Instant {
+        let left = |end: SystemTime| end.duration_since(SystemTime::now()).unwrap_or_default();
+        let end = self.maildir.next_end_of_pause().map(|end| Instant::now() + left(end));
+        end.map_or(self.next_search, |end| end.min(self.next_search))
     }
 
     /// Whether a search is under way.
@@ -77,6 +81,9 @@ impl Care {
         let asked = std::mem::take(&mut self.asked);
         let common = &Arc::clone(&self.maildir.common);
         let is_due = Instant::now() >= self.next_search;
+        if self.maildir.next_end_of_pause().is_some_and(|end| end <= SystemTime::now()) {
+            self.maildir.look_at_pauses();
+        }
         if !is_due && asked == Asked::default() {
             return;
         }
@@ -248,6 +255,10 @@ impl Maildir {
                 tracing::info!(event = "swept", maildir, stories = count, "removed stories of mail that is gone");
             }
             Err(error) => tracing::warn!(event = "sweep_failed", maildir = self.shown(), reason = %error),
+        }
+        if let Err(error) = sweep_pauses(self.layout.root(), SystemTime::now()) {
+            let reason = self.layout.error(PAUSED, error);
+            tracing::warn!(event = "sweep_failed", maildir = self.shown(), %reason);
         }
     }
 }

@@ -230,7 +230,7 @@ pub(super) fn stat(root: impl AsFd, name: impl rustix::path::Arg) -> Result<Stat
     statat(root, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-fn open_root(path: &Path) -> Result<OwnedFd, OpenError> {
+pub(super) fn open_root(path: &Path) -> Result<OwnedFd, OpenError> {
     let missing = |what: &Path| OpenError::Missing { path: path.to_owned(), missing: what.to_owned() };
     let root = match openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(root) => root,
@@ -281,7 +281,7 @@ fn owner_of(path: &Path) -> String {
     owner.map_or_else(|| "unknown".to_owned(), |stat| format!("uid {}", stat.st_uid))
 }
 
-fn make_folder(root: impl AsFd, folder: &str) -> Result<(), Errno> {
+pub(super) fn make_folder(root: impl AsFd, folder: &str) -> Result<(), Errno> {
     match mkdirat(root, folder, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error),

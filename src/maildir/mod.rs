@@ -18,7 +18,7 @@
 //! | `leftovers` | what was taken and cannot be removed |
 //! | `recover` | understanding what crashed processes held |
 //! | `served`, `trouble` | one Maildir that is served: taking its messages, and what keeps it from giving any |
-//! | `pauses` | what a person holds back |
+//! | `pauses`, `marker` | what a person holds back, and what is written down of it |
 //! | `backlog`, `lineup` | which messages are known, when they may be taken, and who is next: pure state |
 //! | `search` | reading `new/` in bounded bites |
 //! | `watch` | inotify, for hints |
@@ -56,6 +56,7 @@ mod layout;
 mod lease;
 mod leftovers;
 mod lineup;
+mod marker;
 #[cfg(test)]
 mod model;
 mod names;
@@ -87,6 +88,7 @@ pub use find::{Located, Whereabouts, find};
 pub use holders::{Holder, holders};
 pub use inspect::{inspect, signs_of_a_client};
 pub use layout::{Keep, Layout, OpenError};
+pub use marker::{Marker, pause, resume};
 pub use names::{arrived, unique_name};
 pub use owner::become_owner;
 pub use pauses::{Pause, pauses};

@@ -2,19 +2,23 @@
 //! Maildir's mail.
 
 use super::layout::{OpenError, PAUSED};
+use super::marker::{Marker, remove_ended};
 use super::served::Maildir;
 use crate::engine::text::printable;
 use rustix::fs::{Access, AtFlags, CWD, Dir, Mode, OFlags, accessat, openat};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// A target that a person has paused.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// Its name.
     pub target: OsString,
@@ -22,59 +26,104 @@ pub struct Pause {
     pub marker: PathBuf,
     /// Since when.
     pub since: SystemTime,
+    /// Until when; None is until somebody goes on.
+    pub until: Option<SystemTime>,
+    /// Who has paused it; empty where that is not known. As it was written: not fit to be shown.
+    pub by: String,
+    /// Why; may be empty. As it was written: not fit to be shown.
+    pub reason: String,
 }
 
-/// All that is paused for the Maildir at `path`.
+/// All that is paused for the Maildir at `path`, by name. A pause that has ended is none.
 ///
 /// # Errors
 /// The Maildir cannot be read.
 pub fn pauses(path: &Path) -> Result<Vec<Pause>, OpenError> {
-    let folder = path.join(PAUSED);
+    let read = || -> Result<Vec<Pause>, Errno> {
+        let root = File::from(openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
+        let now = SystemTime::now();
+        let pause = |target: OsString| {
+            // What is removed meanwhile is no pause any more.
+            let Marker { since, until, by, reason, .. } =
+                Marker::read(&root, &target).filter(|marker| !marker.has_ended(now))?;
+            let marker = path.join(PAUSED).join(&target);
+            Some(Pause { target, marker, since, until, by, reason })
+        };
+        Ok(marked(&root)?.into_iter().filter_map(pause).collect())
+    };
+    read().map_err(OpenError::io(path, PAUSED))
+}
+
+/// The targets that have a marker, by name.
+fn marked(root: impl AsFd) -> Result<BTreeSet<OsString>, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // The standard library's reader panics where a folder fails to close.
-    let entries = match openat(CWD, &folder, flags, Mode::empty()).and_then(Dir::new) {
+    let entries = match openat(root, PAUSED, flags, Mode::empty()).and_then(Dir::new) {
         Ok(entries) => entries,
-        Err(Errno::NOENT) => return Ok(Vec::new()),
-        Err(error) => return Err(OpenError::io(path, PAUSED)(error)),
+        Err(Errno::NOENT) => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error),
     };
-    let pause = |name: &OsStr| {
-        let marker = folder.join(name);
-        // What is removed meanwhile is no pause any more.
-        let since = marker.symlink_metadata().and_then(|marker| marker.modified()).ok()?;
-        Some(Pause { target: name.to_owned(), marker, since })
-    };
-    let mut pauses = Vec::new();
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            pauses.extend(pause(OsStr::from_bytes(name)));
-        }
+    let names = entries.flatten().map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned());
+    Ok(names.filter(|name| name != "." && name != "..").collect())
+}
+
+/// Removes the markers of pauses that have ended. Returns how many.
+///
+/// # Errors
+/// They cannot be read or removed.
+pub(super) fn sweep_pauses(root: impl AsFd, now: SystemTime) -> io::Result<usize> {
+    let mut removed = 0;
+    for target in marked(&root)? {
+        removed += usize::from(remove_ended(&root, &target, now)?);
     }
-    pauses.sort();
-    Ok(pauses)
+    Ok(removed)
 }
 
 impl Maildir {
     /// Whether an operator has paused this target for this Maildir.
     pub(super) fn is_paused(&self, target: &str) -> bool {
-        accessat(self.layout.root(), format!("{PAUSED}/{target}"), Access::EXISTS, AtFlags::empty()).is_ok()
+        self.pause_of(OsStr::new(target)).is_some()
+    }
+
+    /// What pauses a target, if something does.
+    fn pause_of(&self, target: &OsStr) -> Option<Marker> {
+        let root = self.layout.root();
+        let marker = [OsStr::new(PAUSED), target].join(OsStr::new("/"));
+        // Most targets are not, and that is known by one call.
+        accessat(root, &*marker, Access::EXISTS, AtFlags::empty()).ok()?;
+        let marker = Marker::read(root, target)?;
+        (!marker.has_ended(SystemTime::now())).then_some(marker)
+    }
+
+    /// When the first of the pauses ends that have an end.
+    pub(super) fn next_end_of_pause(&self) -> Option<SystemTime> {
+        self.told_paused().values().flatten().min().copied()
+    }
+
+    fn told_paused(&self) -> MutexGuard<'_, BTreeMap<OsString, Option<SystemTime>>> {
+        self.told_paused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A person has paused a target for this Maildir, or has let go of it.
     pub(super) fn pause_changed(&self, target: &OsStr) {
         self.tell_of_pause(target);
         self.let_go();
+        // The upkeep is to wake at its end.
+        self.common.wishes.attend_anew();
     }
 
     /// Says whether a target is paused, where that is news.
     fn tell_of_pause(&self, name: &OsStr) {
         let (queue, maildir, target) = (&*self.options.queue, self.shown(), printable(name.as_bytes()));
-        let is_paused = name.to_str().is_some_and(|name| self.is_paused(name));
-        let mut told = self.told_paused.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = if is_paused { told.insert(name.to_owned()) } else { told.remove(name) };
+        let pause = self.pause_of(name);
+        let (is_paused, until) = (pause.is_some(), pause.and_then(|pause| pause.until));
+        let mut told = self.told_paused();
+        let was_told = if is_paused { told.insert(name.to_owned(), until) } else { told.remove(name) };
         drop(told);
+        let is_news = is_paused != was_told.is_some();
         if is_news && is_paused {
-            tracing::warn!(event = "paused", queue, maildir, target, "mail for it waits until its marker is removed");
+            let until = until.map(|until| humantime::format_rfc3339_seconds(until).to_string());
+            tracing::warn!(event = "paused", queue, maildir, target, until, "mail for it waits until it is resumed");
         } else if is_news {
             tracing::info!(event = "resumed", queue, maildir, target);
         }
@@ -83,11 +132,8 @@ impl Maildir {
     /// Looks which targets are paused, for what no event told of.
     pub(super) fn look_at_pauses(&self) {
         // A folder that cannot be read pauses nothing new; a claim looks for its marker itself.
-        let marked = pauses(self.layout.path()).unwrap_or_default();
-        let mut targets: BTreeSet<_> = marked.into_iter().map(|pause| pause.target).collect();
-        let told = self.told_paused.lock().unwrap_or_else(PoisonError::into_inner);
-        targets.extend(told.iter().cloned());
-        drop(told);
+        let mut targets = marked(self.layout.root()).unwrap_or_default();
+        targets.extend(self.told_paused().keys().cloned());
         for target in &targets {
             self.tell_of_pause(target);
         }

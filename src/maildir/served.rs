@@ -16,7 +16,7 @@ use super::wishes::{Room, Wish};
 use super::{crash, story};
 use crate::engine::{Body, Claim, Envelope, EnvelopeRules, Id, Message};
 use crate::mail::Header;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -63,8 +63,8 @@ pub struct Maildir {
     pub(super) hands: Option<Hands>,
     pub(super) leftovers: Leftovers,
     pub(super) trouble: Mutex<Trouble>,
-    /// The paused targets that the log has told of.
-    pub(super) told_paused: Mutex<BTreeSet<OsString>>,
+    /// The paused targets that the log has told of, and when their pauses end.
+    pub(super) told_paused: Mutex<BTreeMap<OsString, Option<SystemTime>>>,
     is_closed: AtomicBool,
     /// The disk had no room for another slot when it was asked last.
     is_short_of_slots: AtomicBool,

@@ -310,32 +310,32 @@ fn timespec(time: SystemTime) -> Timespec {
     Timespec { tv_sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), tv_nsec: since.subsec_nanos().into() }
 }
 
-mod rfc3339 {
+pub(super) mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
     use std::time::SystemTime;
 
-    pub(super) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&humantime::format_rfc3339_nanos(*time))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
         humantime::parse_rfc3339(&String::deserialize(from)?).map_err(D::Error::custom)
     }
 }
 
-mod rfc3339_option {
+pub(super) mod rfc3339_option {
     use serde::{Deserializer, Serializer};
     use std::time::SystemTime;
 
     #[expect(clippy::ref_option, reason = "serde hands it over so")]
-    pub(super) fn serialize<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => super::rfc3339::serialize(time, to),
             None => to.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SystemTime>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SystemTime>, D::Error> {
         super::rfc3339::deserialize(from).map(Some)
     }
 }

@@ -63,7 +63,7 @@ fn old_stories(layout: &Layout, now: SystemTime) -> io::Result<HashSet<Id>> {
 }
 
 /// The names in a folder; none where there is no such folder.
-fn names(layout: &Layout, folder: &str) -> io::Result<Vec<OsString>> {
+pub(super) fn names(layout: &Layout, folder: &str) -> io::Result<Vec<OsString>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = match openat(layout.root(), folder, flags, Mode::empty()) {
         Ok(opened) => opened,

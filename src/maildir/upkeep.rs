@@ -139,7 +139,7 @@ impl Upkeep {
         let room = async {
             if is_searching { common.room.wait(|| common.backlog().ready_count()).await } else { pending().await }
         };
-        let next = self.cares.values().map(Care::next_search).min();
+        let next = self.cares.values().map(Care::next_round).min();
         let time = async {
             match next {
                 Some(next) if common.settings.watch => sleep_until(next).await,

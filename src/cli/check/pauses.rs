@@ -9,7 +9,7 @@ use crate::maildir::{Pause, pauses};
 pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for home in &subject.maildirs {
-        for Pause { target, marker, since } in pauses(&home.path).unwrap_or_default() {
+        for Pause { target, marker, since, .. } in pauses(&home.path).unwrap_or_default() {
             let is_known = subject.config.targets.iter().any(|known| *known.name == *target);
             let marker = shown(&marker);
             let target = printable(target.as_encoded_bytes());

@@ -11,10 +11,11 @@ mod tests;
 pub use seen::Seen;
 
 use super::crash;
-use super::layout::{DEAD, Keep, Layout, OpenError, TRASH};
+use super::layout::{DEAD, Keep, Layout, OpenError, STORY, TRASH};
 use super::lease::move_to;
 use super::names::base;
 use super::story::{self, Appended, Event, Line, Story};
+use super::sweep::names as names_in;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use seen::Held;
@@ -23,7 +24,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What is to be done to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +38,10 @@ pub enum Act {
     },
     /// One that waits or is dead goes into the trash.
     Drop,
-    /// One that is in no line any more is removed for good, and its story.
+    /// One that is in the trash is removed for good, and its story.
     Erase,
+    /// The same, wherever it lies that is kept: in the trash, dead or done.
+    Forget,
 }
 
 /// How a message is tried again.
@@ -110,8 +113,11 @@ impl Operator {
             (Act::Retry(retry), Folder::Dead | Folder::Trash) => self.revive(&held, retry),
             (Act::Bury { reason }, Folder::New) => self.bury(&held, reason),
             (Act::Drop, Folder::New | Folder::Dead) => self.drop_it(&held),
-            (Act::Erase, Folder::Dead | Folder::Trash | Folder::Aside) => self.erase(&held),
+            (Act::Erase, Folder::Trash) | (Act::Forget, Folder::Trash | Folder::Dead | Folder::Aside) => {
+                self.erase(&held)
+            }
             (_, Folder::New) => Ok(Acted::Unfit("it waits for its target")),
+            (Act::Erase, Folder::Dead) => Ok(Acted::Unfit("it is not in the trash")),
             (_, Folder::Dead) => Ok(Acted::Unfit("it is dead already")),
             (_, Folder::Trash) => Ok(Acted::Unfit("it is in the trash")),
             (_, Folder::Aside) => Ok(Acted::Unfit("it is not in the queue")),
@@ -209,14 +215,8 @@ impl Operator {
     }
 
     fn erase(&mut self, held: &Held) -> io::Result<Acted> {
-        match unlinkat(self.layout.root(), &held.path, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(self.layout.error(&held.path, error)),
-        }
-        self.dirty.insert(held.folder_path());
-        crash::point("after a message is erased")?;
-        story::remove(self.layout.root(), held.id).map_err(|error| self.layout.error(story::path(held.id), error))?;
-        self.dirty.insert(super::layout::STORY.into());
+        remove(&self.layout, held)?;
+        self.moved(held, STORY);
         Ok(Acted::Done)
     }
 
@@ -228,4 +228,36 @@ impl Operator {
     fn line(&self, at: SystemTime, event: Event) -> Line {
         Line { by: self.by.clone(), ..Line::new(at, event) }
     }
+}
+
+/// Removes a message for good, and what is told of it. A story that is left behind is swept.
+fn remove(layout: &Layout, held: &Held) -> io::Result<()> {
+    match unlinkat(layout.root(), &held.path, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(layout.error(&held.path, error)),
+    }
+    crash::point("after a message is erased")?;
+    story::remove(layout.root(), held.id).map_err(|error| layout.error(story::path(held.id), error))
+}
+
+/// Removes for good what has been in the trash for at least `age`. Returns how many messages.
+///
+/// # Errors
+/// The trash cannot be read.
+pub(super) fn empty_trash(layout: &Layout, age: Duration, now: SystemTime) -> io::Result<usize> {
+    let mut removed = 0;
+    for folder in ["new", "cur"].map(|part| format!("{TRASH}/{part}")) {
+        for name in names_in(layout, &folder)? {
+            let path = Path::new(&folder).join(&name);
+            // It came into the trash by a rename, which is the last change of its status.
+            let Some(seen) = seen::see(layout, &path)? else { continue };
+            if now.duration_since(seen.changed()).is_ok_and(|since| since >= age)
+                && let Ok(held) = seen::hold(layout, &seen)?
+            {
+                remove(layout, &held)?;
+                removed += 1;
+            }
+        }
+    }
+    Ok(removed)
 }

@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// A message as it was when somebody looked at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,12 @@ impl Seen {
     pub fn id(&self) -> Id {
         self.id
     }
+
+    /// When the status of its file was last changed.
+    pub(super) fn changed(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.file.2;
+        story::system_time(seconds, nanoseconds)
+    }
 }
 
 impl Operator {
@@ -62,15 +69,22 @@ impl Operator {
     /// # Errors
     /// It cannot be looked at.
     pub fn see(&self, path: &Path) -> io::Result<Option<Seen>> {
-        let path = path.strip_prefix(self.layout.path()).unwrap_or(path).to_owned();
-        let Some(found) = look(&self.layout, &path)? else { return Ok(None) };
-        if !FileType::from_raw_mode(found.st_mode).is_file() {
-            return Ok(None);
-        }
-        let id = id(&self.layout, &path, &found);
-        let story = look(&self.layout, Path::new(&story::path(id)))?;
-        Ok(Some(Seen { path, id, file: Mark::of(&found), story: story.as_ref().map(Mark::of) }))
+        see(&self.layout, path.strip_prefix(self.layout.path()).unwrap_or(path))
     }
+}
+
+/// What the message at this path, from the Maildir, is now. None where there is none.
+///
+/// # Errors
+/// It cannot be looked at.
+pub(super) fn see(layout: &Layout, path: &Path) -> io::Result<Option<Seen>> {
+    let Some(found) = look(layout, path)? else { return Ok(None) };
+    if !FileType::from_raw_mode(found.st_mode).is_file() {
+        return Ok(None);
+    }
+    let id = id(layout, path, &found);
+    let story = look(layout, Path::new(&story::path(id)))?;
+    Ok(Some(Seen { path: path.to_owned(), id, file: Mark::of(&found), story: story.as_ref().map(Mark::of) }))
 }
 
 /// Takes the lock of a message, if it is to be had and the message is what was seen.

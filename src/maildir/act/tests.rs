@@ -93,7 +93,7 @@ fn each_act_moves_what_it_is_for_and_nothing_else() {
     let new = format!("new/{NAME}");
     let (dead, opened) = (format!(".maildirq.dead/new/{NAME}"), format!(".maildirq.dead/cur/{NAME}:2,S"));
     let (trash, done) = (format!(".maildirq.trash/new/{NAME}"), format!(".maildirq.done/new/{NAME}"));
-    let table: [(&str, Act, Option<&str>); 18] = [
+    let table: [(&str, Act, Option<&str>); 21] = [
         (&new, retry(), Some(&new)),
         (&dead, retry(), Some(&new)),
         (&opened, retry(), Some(&new)),
@@ -109,9 +109,13 @@ fn each_act_moves_what_it_is_for_and_nothing_else() {
         (&trash, Act::Drop, None),
         (&done, Act::Drop, None),
         (&new, Act::Erase, None),
-        (&dead, Act::Erase, Some("")),
+        (&dead, Act::Erase, None),
         (&trash, Act::Erase, Some("")),
-        (&done, Act::Erase, Some("")),
+        (&done, Act::Erase, None),
+        (&new, Act::Forget, None),
+        (&dead, Act::Forget, Some("")),
+        (&trash, Act::Forget, Some("")),
+        (&done, Act::Forget, Some("")),
     ];
     for (from, act, to) in table {
         let mut bench = Bench::with(from);
@@ -262,4 +266,20 @@ fn finish(bench: &mut Bench, place: &str, act: &Act, expected: &str) {
     let places: Vec<PathBuf> = bench.places().into_iter().map(PathBuf::from).collect();
     let expected: Vec<PathBuf> = if expected.is_empty() { vec![] } else { vec![expected.into()] };
     assert_eq!(places, expected);
+}
+
+#[test]
+fn the_trash_is_emptied_of_what_is_old_and_of_nothing_else() {
+    let path = format!("new/{NAME}");
+    let mut bench = Bench::with(&path);
+    let dead = bench.folder.path().join(".maildirq.dead/new").join("1762087331.dead.mx1");
+    fs::write(&dead, "Subject: x\n\n").unwrap();
+    assert_eq!(bench.act(&path, &Act::Drop), Acted::Done);
+    let day = Duration::from_hours(24);
+    let empty = |age, now| empty_trash(&bench.operator.layout, age, now).unwrap();
+    let now = SystemTime::now();
+    assert_eq!(empty(day, now), 0);
+    assert_eq!(empty(day, now + day - Duration::from_secs(1)), 0);
+    assert_eq!((empty(day, now + day + Duration::from_secs(1)), empty(day, now + 2 * day)), (1, 0));
+    assert_eq!((bench.places().len(), bench.story()), (1, None), "only the dead one is left");
 }
