@@ -9,6 +9,7 @@ use super::layout::{Keep, Layout};
 use super::lease::MaildirLease;
 use super::leftovers::Leftovers;
 use super::names::{arrived, id_of_name, shown};
+use super::pauses::Unpaused;
 use super::search::came;
 use super::sync::Changed;
 use super::trouble::Trouble;
@@ -65,6 +66,7 @@ pub struct Maildir {
     pub(super) trouble: Mutex<Trouble>,
     /// The paused targets that the log has told of, and when their pauses end.
     pub(super) told_paused: Mutex<BTreeMap<OsString, Option<SystemTime>>>,
+    pub(super) unpaused: Unpaused,
     is_closed: AtomicBool,
     /// The disk had no room for another slot when it was asked last.
     is_short_of_slots: AtomicBool,
@@ -104,6 +106,7 @@ impl Maildir {
             leftovers: Leftovers::default(),
             trouble: Mutex::default(),
             told_paused: Mutex::default(),
+            unpaused: Unpaused::default(),
             is_closed: AtomicBool::new(false),
             is_short_of_slots: AtomicBool::new(false),
         })
