@@ -256,10 +256,11 @@ fn nothing_ends_a_healthy_command() {
     let maildir = Maildir::in_memory();
     maildir.deliver("Subject: slow\n\n.\n");
     let script = Script::new(
-        "read -r _ name; if test $name = slow; then trap ': >hurt' TERM HUP INT; : >started; await go; fi\n\
+        "read -r _ name; if test $name = slow; then trap ': >hurt' TERM HUP INT; : >started\n\
+         while test -e .script && ! test -e go; do sleep 0.1; done; fi\n\
          (setsid sleep 60 &); sleep 60 & : >ended-$name; exit 0",
     );
-    let toml = script.config(&maildir, "");
+    let toml = script.config(&maildir, "timeout = '3h'");
     let watch = Maildirq::watch_config(&toml).start();
     script.wait_for("started");
     let rounds = from_environment("MAILDIRQ_ROUNDS", 3);
