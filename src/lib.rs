@@ -12,6 +12,7 @@
 //! | [`target`] | mail *goes* here: HTTP endpoints, commands |
 //! | [`secret`] | text that is never shown |
 //! | [`config`] | the TOML file and what it means |
+//! | [`query`] | the language in which messages are asked for |
 //! | [`wire`] | the one file that knows every adapter: configuration → queue, routes, targets |
 //! | [`cli`] | one verb, one file |
 //! | [`logging`] | how log lines look |
@@ -27,6 +28,7 @@ pub mod logging;
 pub mod mail;
 pub mod maildir;
 pub mod payload;
+pub mod query;
 pub mod secret;
 mod system;
 pub mod target;

@@ -15,6 +15,7 @@ mod pause;
 mod person;
 mod route;
 mod run;
+mod select;
 mod send;
 mod signals;
 mod watch;

@@ -23,6 +23,7 @@
 //! | `attempt` | one attempt, and what becomes of the message after it |
 //! | `alarm` | when idle hands look again, and when a run is over |
 //! | `log` | the lines that the loop logs |
+//! | `state` | the states of a message, and the words for them |
 //! | `stop` | how the loop is told to pause, finish or end |
 //! | `memory` | a queue in memory, which keeps the traits honest |
 //! | `shortage` | whether this machine has run out of something |
@@ -47,6 +48,7 @@ mod run;
 mod schedule;
 mod shortage;
 mod sight;
+mod state;
 mod stop;
 mod target;
 pub mod text;
@@ -66,5 +68,6 @@ pub use run::{Conditions, Engine, Report, Until};
 pub use schedule::{KNOWN, Known, Schedule};
 pub use shortage::is_shortage;
 pub use sight::Sight;
+pub use state::{State, States};
 pub use stop::{Stop, StopHandle};
 pub use target::{Leaving, Target};

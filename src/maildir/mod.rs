@@ -25,6 +25,8 @@
 //! | `sweep` | stories whose message is gone |
 //! | `upkeep`, `care`, `wishes`, `complaints` | the regular work: watching, recovering, searching, sweeping |
 //! | `survey` | counting what waits, without changing anything |
+//! | `records`, `record`, `tale`, `summary` | the messages by state, and what is known of each, without changing anything |
+//! | `counts` | how many there are of each state |
 //! | `find` | finding one message by its id or name, without changing anything |
 //! | `trail` | following one message on its way, without changing anything |
 //! | `holders` | who holds a message, without changing anything |
@@ -43,6 +45,7 @@ mod care;
 mod claim;
 mod common;
 mod complaints;
+mod counts;
 mod crash;
 mod deliver;
 mod find;
@@ -64,14 +67,18 @@ mod owner;
 mod pauses;
 mod places;
 mod queue;
+mod record;
+mod records;
 mod recover;
 mod search;
 mod served;
 mod story;
+mod summary;
 mod survey;
 mod suspect;
 mod sweep;
 mod sync;
+mod tale;
 mod trail;
 mod trouble;
 #[cfg(test)]
@@ -83,6 +90,7 @@ mod writer;
 
 pub use act::{Act, Acted, Operator, Retry, Seen};
 pub use common::Settings;
+pub use counts::{Counts, Tally};
 pub use deliver::{Delivery, Refusal, deliver};
 pub use find::{Located, Whereabouts, find};
 pub use holders::{Holder, holders};
@@ -94,7 +102,11 @@ pub use owner::become_owner;
 pub use pauses::{Pause, pauses};
 pub use places::{Maildirs, Place, find_places};
 pub use queue::MaildirQueue;
+pub use record::Record;
+pub use records::{Records, View};
 pub use served::{Maildir, Options};
+pub use summary::Summary;
 pub use survey::{Waiting, survey};
+pub use tale::{Chapter, Tale, What};
 pub use trail::{Failure, Stage, Trail};
 pub use watch::WATCHES_OF_ONE;

@@ -10,7 +10,7 @@ use crate::engine::{History, Id};
 use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, futimens, openat, seek, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -121,25 +121,10 @@ impl Story {
     /// # Errors
     /// It is there and cannot be read.
     pub(super) fn read(root: impl AsFd, id: Id) -> io::Result<Option<Story>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = match openat(root, path(id), flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let metadata = file.metadata()?;
-        if metadata.len() > READ_LIMIT {
-            seek(&file, SeekFrom::Start(metadata.len() - READ_LIMIT))?;
-        }
-        let mut text = Vec::new();
-        file.take(READ_LIMIT).read_to_end(&mut text)?;
+        let Some((lines, metadata)) = lines(root, id)? else { return Ok(None) };
         let changed = system_time(metadata.ctime(), metadata.ctime_nsec().unsigned_abs());
         let mut story = Story { due: metadata.modified().ok(), changed: Some(changed), ..Story::default() };
-        for line in text.split(|&byte| byte == b'\n') {
-            if let Ok(line) = serde_json::from_slice::<Line>(line) {
-                story.add(line);
-            }
-        }
+        lines.into_iter().for_each(|line| story.add(line));
         Ok(Some(story))
     }
 
@@ -202,6 +187,28 @@ impl Story {
     pub(super) fn is_burial_unfinished(&self, ctime: (i64, u64)) -> bool {
         self.buried == Some(ctime)
     }
+}
+
+/// The lines of a story that can be read, as far as its end goes back, and what its file is. None where there is
+/// none.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub(super) fn lines(root: impl AsFd, id: Id) -> io::Result<Option<(Vec<Line>, Metadata)>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = match openat(root, path(id), flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let metadata = file.metadata()?;
+    if metadata.len() > READ_LIMIT {
+        seek(&file, SeekFrom::Start(metadata.len() - READ_LIMIT))?;
+    }
+    let mut text = Vec::new();
+    file.take(READ_LIMIT).read_to_end(&mut text)?;
+    let lines = text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    Ok(Some((lines.collect(), metadata)))
 }
 
 /// File systems keep times to between a nanosecond and two seconds.

@@ -15,8 +15,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("payload", &["engine", "mail", "secret"]),
     ("target", &["engine", "payload", "secret", "system"]),
     ("config", &["engine", "mail", "maildir", "payload", "target", "secret"]),
+    ("query", &["engine", "mail", "maildir", "config"]),
     ("wire", &["engine", "maildir", "target", "config"]),
-    ("cli", &["engine", "mail", "maildir", "payload", "target", "config", "wire", "logging"]),
+    ("cli", &["engine", "mail", "maildir", "payload", "target", "config", "query", "wire", "logging"]),
 ];
 
 /// What the engine does not know of. (A body may be an open file; that is all.)
