@@ -1,18 +1,23 @@
 //! One verb, one file; here is what they share.
 
+mod act;
+mod bury;
 mod bystander;
 mod check;
 mod config_file;
 mod deliver;
 mod demo;
 mod drain;
+mod drop;
 mod exit;
+mod forget;
 mod generate;
 mod init;
 mod mail;
 mod map;
 mod pause;
 mod person;
+mod retry;
 mod route;
 mod run;
 mod select;
@@ -43,8 +48,12 @@ enum Verb {
     Deliver(deliver::Args),
     Check(check::Args),
     Demo(demo::Args),
+    Retry(retry::Args),
+    Bury(bury::Args),
+    Drop(drop::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
+    Forget(forget::Args),
     Init(init::Args),
     Route(route::Args),
     Send(send::Args),
@@ -78,8 +87,12 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Deliver(args) => deliver::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Retry(args) => retry::run(&args),
+        Verb::Bury(args) => bury::run(&args),
+        Verb::Drop(args) => drop::run(&args),
         Verb::Pause(args) => pause::run_pause(&args),
         Verb::Resume(args) => pause::run_resume(&args),
+        Verb::Forget(args) => forget::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Route(args) => route::run(&args),
         Verb::Send(args) => send::run(&args),

@@ -1,8 +1,9 @@
 //! `pause` and `resume`: a marker in each Maildir, so that they need no daemon and survive restarts.
 
 use super::config_file::{ConfigArg, become_owner_of_maildirs};
+use super::retry::check_target;
 use super::{Exit, complain, mail, person, print};
-use crate::config::{Config, nearest, parse_duration};
+use crate::config::{Config, parse_duration};
 use crate::engine::Route;
 use crate::engine::text::printable;
 use crate::maildir::{Marker, OpenError};
@@ -77,13 +78,7 @@ impl Meant {
     fn find(&self) -> Result<Subject, Exit> {
         let config = self.file.read_as_bystander()?;
         let known: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
-        for target in self.targets.iter().filter(|target| !known.contains(&target.as_str())) {
-            let near = nearest(target, known.iter().copied());
-            let near = near.map(|near| format!("\n  = did you mean `{near}`?")).unwrap_or_default();
-            let shown = printable(target.as_bytes());
-            complain(format_args!("there is no target `{shown}`{near}\n  = there are: {}", known.join(", ")));
-            return Err(Exit::NoInput);
-        }
+        self.targets.iter().try_for_each(|target| check_target(&config, target))?;
         if let Some(queue) = &self.queue {
             mail::queue(&config, Some(queue))?;
         }

@@ -88,7 +88,7 @@ mod watch;
 mod wishes;
 mod writer;
 
-pub use act::{Act, Acted, Operator, Retry, Seen};
+pub use act::{Act, Acted, Forgotten, Operator, Retry, Seen};
 pub use common::Settings;
 pub use counts::{Counts, Tally};
 pub use deliver::{Delivery, Refusal, deliver};

@@ -28,6 +28,8 @@ pub enum What {
     Crashed,
     /// A person asked for it to be tried again.
     Asked,
+    /// A person has dropped it.
+    Dropped,
     /// Something that this version does not know.
     Other,
 }
@@ -40,6 +42,7 @@ impl What {
             What::Died => "dead",
             What::Crashed => "died",
             What::Asked => "asked",
+            What::Dropped => "dropped",
             What::Other => "other",
         }
     }
@@ -66,12 +69,16 @@ pub struct Chapter {
     pub due: Option<SystemTime>,
     /// Why it failed; what an app said may be in it.
     pub reason: String,
+    /// The person whose doing it was; empty where it was nobody's.
+    pub by: String,
+    /// Whether that person wants attempts and age to count anew.
+    pub is_reset: bool,
 }
 
 impl Chapter {
     /// Whether a target was tried.
     pub fn is_attempt(&self) -> bool {
-        matches!(self.what, What::Failed | What::Died) && !self.target.is_empty()
+        matches!(self.what, What::Failed | What::Died) && !self.target.is_empty() && self.by.is_empty()
     }
 }
 
@@ -82,6 +89,7 @@ impl From<Line> for Chapter {
             Event::Dead => What::Died,
             Event::Died => What::Crashed,
             Event::Asked => What::Asked,
+            Event::Dropped => What::Dropped,
             Event::Other => What::Other,
         };
         Chapter {
@@ -94,6 +102,8 @@ impl From<Line> for Chapter {
             is_charged: line.charged,
             due: line.due,
             reason: line.reason,
+            by: line.by,
+            is_reset: line.reset,
         }
     }
 }
@@ -113,7 +123,8 @@ impl Tale {
 
     /// What these chapters tell.
     fn of(chapters: Vec<Chapter>, has_left: bool) -> Self {
-        let is_end = |chapter: &Chapter| matches!(chapter.what, What::Died | What::Asked);
+        let is_end =
+            |chapter: &Chapter| chapter.what == What::Died || (chapter.what == What::Asked && chapter.is_reset);
         // Of what was set aside the last death is part of its present life.
         let last_death = chapters.iter().rposition(|chapter| chapter.what == What::Died).filter(|_| has_left);
         let seen = last_death.unwrap_or(chapters.len());
@@ -172,6 +183,8 @@ mod tests {
             is_charged: true,
             due: None,
             reason: format!("reason {second}"),
+            by: String::new(),
+            is_reset: what == What::Asked,
         }
     }
 
@@ -191,6 +204,20 @@ mod tests {
             let tale = Tale::of(chapters, has_left);
             assert_eq!((tale.tries(), tale.error()), (tries, error), "{whats:?}, {has_left}");
         }
+    }
+
+    #[test]
+    fn who_only_asks_for_another_try_begins_no_new_life() {
+        let mut tale = vec![chapter(What::Failed, 0), chapter(What::Asked, 1), chapter(What::Failed, 2)];
+        assert_eq!(Tale::of(tale.clone(), false).tries(), 1);
+        tale[1].is_reset = false;
+        assert_eq!(Tale::of(tale, false).tries(), 2);
+    }
+
+    #[test]
+    fn what_a_person_has_buried_was_not_tried_for_that() {
+        let buried = Chapter { by: "ada".into(), ..chapter(What::Died, 1) };
+        assert_eq!(Tale::of(vec![chapter(What::Failed, 0), buried], true).tries(), 1);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! `support` is the language that the tests are written in.
 
 mod accounts;
+mod acting;
 mod answers;
 mod anymail;
 mod arrival;

@@ -4,10 +4,12 @@
 //! any number of running processes, and whoever is killed in the midst of it leaves the message in one state.
 //! `docs/on-disk.md` has the table.
 
+mod forget;
 mod seen;
 #[cfg(test)]
 mod tests;
 
+pub use forget::Forgotten;
 pub use seen::Seen;
 
 use super::crash;

@@ -93,7 +93,7 @@ fn each_act_moves_what_it_is_for_and_nothing_else() {
     let new = format!("new/{NAME}");
     let (dead, opened) = (format!(".maildirq.dead/new/{NAME}"), format!(".maildirq.dead/cur/{NAME}:2,S"));
     let (trash, done) = (format!(".maildirq.trash/new/{NAME}"), format!(".maildirq.done/new/{NAME}"));
-    let table: [(&str, Act, Option<&str>); 21] = [
+    let table: [(&str, Act, Option<&str>); 22] = [
         (&new, retry(), Some(&new)),
         (&dead, retry(), Some(&new)),
         (&opened, retry(), Some(&new)),

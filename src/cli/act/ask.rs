@@ -1,0 +1,96 @@
+//! What is meant, and the question whether to go on.
+
+use super::super::select::short_id;
+use super::super::{Exit, complain, say};
+use super::{Chosen, Verb, Which};
+use crate::engine::text::printable_within;
+use crate::maildir::Record;
+use std::fmt::Write;
+use std::io::{IsTerminal, Write as _, stderr, stdin};
+use std::time::{Duration, SystemTime};
+
+/// So many messages are acted on without a question.
+const FEW: usize = 25;
+/// How many of them are shown before a question.
+const SAMPLE: usize = 3;
+
+/// Whether a person wants it, where that has to be asked.
+///
+/// # Errors
+/// Nobody is there to be asked; it was told of, and this is how to end.
+pub(super) fn may_go_on(chosen: &[Chosen], as_of: SystemTime, which: &Which, verb: &Verb<'_>) -> Result<bool, Exit> {
+    let count = chosen.len();
+    if count <= FEW || which.yes {
+        return Ok(true);
+    }
+    let title = verb.title;
+    if !stdin().is_terminal() || !stderr().is_terminal() {
+        complain(format_args!(
+            "{count} messages match, and nobody is here to be asked\n  = try: --yes, or --dry-run to see which"
+        ));
+        return Err(Exit::Usage);
+    }
+    say(page(chosen, as_of, SAMPLE, which).trim_end());
+    let asked = write!(stderr(), "{title} all {count} now? [y/N] ").and_then(|()| stderr().flush());
+    let mut answer = String::new();
+    // A terminal that is gone says no.
+    let answered = asked.and_then(|()| stdin().read_line(&mut answer));
+    Ok(answered.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// What is meant, at most so many of them.
+pub(super) fn page(chosen: &[Chosen], as_of: SystemTime, most: usize, which: &Which) -> String {
+    let mut page = String::new();
+    if which.json || which.quiet {
+        for Chosen { record, .. } in chosen.iter().take(most) {
+            let id = record.id.map(|id| id.to_string()).unwrap_or_default();
+            let line = if which.json {
+                serde_json::json!({ "v": 1, "id": id, "state": record.state.word(), "result": "would" }).to_string()
+            } else {
+                id
+            };
+            let _ = writeln!(page, "{line}");
+        }
+        return page;
+    }
+    let count = chosen.len();
+    let matched = if count == 1 { "1 message matches".into() } else { format!("{count} messages match") };
+    let _ = writeln!(page, "{matched}, as of {}", humantime::format_rfc3339_seconds(as_of));
+    for Chosen { record, .. } in chosen.iter().take(most) {
+        let _ = writeln!(page, "  {}", line(record, as_of));
+    }
+    if let (more @ 1.., Some(oldest)) = (count.saturating_sub(most), chosen.first()) {
+        let _ = writeln!(page, "  … {more} more · oldest {}", age(&oldest.record, as_of));
+    }
+    page
+}
+
+fn line(record: &Record, now: SystemTime) -> String {
+    let (summary, tale) = (record.summary(), record.tale());
+    let from = summary.author().or_else(|| summary.envelope.from.clone()).unwrap_or_default();
+    let short = |text: &str, width| printable_within(text.as_bytes(), width);
+    let mut line = format!(
+        "{}  {:<7}{:>4}  {:<24}  {:<30}",
+        short_id(record),
+        record.state,
+        age(record, now),
+        short(&from, 23),
+        short(summary.subject.as_deref().unwrap_or_default(), 29),
+    );
+    for text in [tale.target(), tale.error()].into_iter().flatten() {
+        line.push_str("  ");
+        line.push_str(&short(text, 40));
+    }
+    line.trim_end().to_owned()
+}
+
+/// `3h`, `2d`: how long ago it came.
+fn age(record: &Record, now: SystemTime) -> String {
+    let age = now.duration_since(record.arrived()).unwrap_or_default();
+    let units = [(Duration::from_hours(24), 'd'), (Duration::from_hours(1), 'h'), (Duration::from_mins(1), 'm')];
+    let found = units.into_iter().find(|(unit, _)| age >= *unit);
+    found.map_or_else(
+        || format!("{}s", age.as_secs()),
+        |(unit, name)| format!("{}{name}", age.as_secs() / unit.as_secs()),
+    )
+}
