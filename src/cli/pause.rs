@@ -6,8 +6,8 @@ use super::{Exit, complain, mail, person, print};
 use crate::config::{Config, parse_duration};
 use crate::engine::Route;
 use crate::engine::text::printable;
-use crate::maildir::{Marker, OpenError};
-use crate::{maildir, wire};
+use crate::maildir::{self, Marker, OpenError};
+use crate::wire;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ impl Meant {
         let known: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
         self.targets.iter().try_for_each(|target| check_target(&config, target))?;
         if let Some(queue) = &self.queue {
-            mail::queue(&config, Some(queue))?;
+            mail::queue(&config, Some(queue)).map_err(|_| Exit::NoInput)?;
         }
         become_owner_of_maildirs(&config)?;
         let targets =

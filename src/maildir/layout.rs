@@ -213,7 +213,7 @@ impl Layout {
 /// Mail is moved between these folders by rename, in one step.
 pub(super) fn check_one_file_system(root: &OwnedFd, path: &Path) -> Result<(), OpenError> {
     let device = stat(root, "new").map_err(OpenError::io(path, "new"))?.st_dev;
-    for folder in [&format!("{DEAD}/new"), &format!("{DONE}/new"), STORY, HANDS] {
+    for folder in [&format!("{DEAD}/new"), &format!("{DONE}/new"), &format!("{TRASH}/new"), STORY, HANDS] {
         match stat(root, folder) {
             Ok(found) if found.st_dev != device => {
                 return Err(OpenError::OtherFileSystem { path: path.to_owned(), folder: path.join(folder) });

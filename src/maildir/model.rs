@@ -1,12 +1,13 @@
 //! The table of claim, settle and recover, checked against a model.
 //!
 //! Two processes work on one real Maildir. A seed chooses what they and an operator do next, and at
-//! which step one of them is killed. After each step the disk must be what a model of a dozen lines
+//! which step one of them, or the operator, is killed. After each step the disk must be what a model of a dozen lines
 //! says that it is. A failing seed prints itself; `MAILDIRQ_SEED=n` runs that one alone.
 
+use super::act::{Act, Acted, Operator, Retry};
 use super::backlog::Candidate;
 use super::common::Settings;
-use super::layout::{DEAD, HANDS, Keep, Layout};
+use super::layout::{DEAD, HANDS, Keep, Layout, TRASH};
 use super::names::id_of_name;
 use super::queue::MaildirQueue;
 use super::served::{Maildir, Options};
@@ -43,6 +44,8 @@ struct Expected {
     was_dead: bool,
     /// Whether its target has taken it, and how often it was then lost sight of by a kill.
     accepted: bool,
+    /// Whether somebody was killed who had asked for it again, before it was moved back.
+    was_asked_for: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +55,7 @@ enum Place {
     /// Declared dead, but not moved yet.
     HalfDead,
     Dead,
+    Trash,
     Gone,
 }
 
@@ -60,6 +64,32 @@ impl Expected {
     fn die(&mut self) {
         let untold = self.untold;
         *self = Expected { place: Place::Dead, deaths: untold, untold, was_dead: true, ..Expected::default() };
+    }
+
+    /// It counts anew, here.
+    fn start_anew(&mut self, place: Place) {
+        self.die();
+        self.place = place;
+    }
+
+    /// What an act makes of it that is done, or cut short after so many steps.
+    fn suffer(&mut self, act: &Act, steps: Option<u32>) {
+        match (act, self.place, steps) {
+            (_, _, Some(0)) => {}
+            (Act::Retry(retry), Place::New, _) if !retry.reset => {}
+            (Act::Retry(_), Place::New, _) => self.start_anew(Place::New),
+            // What it counted was over with its death.
+            (Act::Retry(_), Place::HalfDead, _) => self.start_anew(Place::New),
+            (Act::Retry(_), place, Some(1)) => {
+                self.start_anew(place);
+                self.was_asked_for = true;
+            }
+            (Act::Retry(_), ..) => self.start_anew(Place::New),
+            (Act::Bury { .. }, _, Some(1)) => self.place = Place::HalfDead,
+            (Act::Bury { .. }, ..) => self.die(),
+            (Act::Drop, ..) => self.place = Place::Trash,
+            (Act::Erase | Act::Forget, ..) => unreachable!("nobody does that here"),
+        }
     }
 }
 
@@ -106,7 +136,8 @@ impl World {
             50..80 => self.settle(who),
             80..88 => self.recover(who),
             88..94 => self.kill(who),
-            _ => self.revive(),
+            94..96 => self.revive(),
+            _ => self.act(),
         }
         self.clock += Duration::from_hours(1);
     }
@@ -296,6 +327,30 @@ impl World {
         }
     }
 
+    /// An operator does something to a message by a command, which may be killed.
+    fn act(&mut self) {
+        let Some(name) = self.any(|e| e.place != Place::Gone) else { return };
+        let expected = self.expected(&name).clone();
+        let retry = Act::Retry(Retry { reset: self.dice.bool(), ..Retry::default() });
+        let (folder, acts) = match expected.place {
+            Place::Dead => (format!("{DEAD}/new"), vec![retry, Act::Drop]),
+            Place::Trash => (format!("{TRASH}/new"), vec![retry]),
+            _ => ("new".to_owned(), vec![retry, Act::Bury { reason: String::new() }, Act::Drop]),
+        };
+        let act = self.dice.choice(acts).unwrap();
+        let mut operator = Operator::open(&self.folder, "ada").unwrap();
+        let seen = operator.see(&self.folder.join(folder).join(&name)).unwrap().unwrap();
+        let at = self.maybe_arm(4);
+        let acted = operator.act(&seen, &act);
+        let died_at = if crash::is_dead() { at } else { None };
+        crash::arm(None);
+        if expected.holder.is_some() {
+            return assert_eq!((acted.unwrap(), died_at), (Acted::InHand, None), "{name:?} is held");
+        }
+        assert_eq!(acted.ok(), if died_at.is_some() { None } else { Some(Acted::Done) }, "{act:?} of {name:?}");
+        self.expected(&name).suffer(&act, died_at);
+    }
+
     /// A file system's clock may tick only every few milliseconds. A person is slower than that.
     fn wait_for_tick(&self, file: &Path) {
         let changed = |path: &Path| fs::metadata(path).map(|m| (m.ctime(), m.ctime_nsec())).unwrap();
@@ -312,13 +367,14 @@ impl World {
     fn check(&self) {
         for (name, expected) in &self.messages {
             let is_in = |folder: &str| self.folder.join(folder).join("new").join(name).exists();
-            let found = (is_in(""), is_in(DEAD));
+            let found = (is_in(""), is_in(DEAD), is_in(TRASH));
             let right = match expected.place {
-                Place::New | Place::HalfDead => (true, false),
-                Place::Dead => (false, true),
-                Place::Gone => (false, false),
+                Place::New | Place::HalfDead => (true, false, false),
+                Place::Dead => (false, true, false),
+                Place::Trash => (false, false, true),
+                Place::Gone => (false, false, false),
             };
-            assert_eq!(found, right, "{name:?} in (new, dead): {expected:?}");
+            assert_eq!(found, right, "{name:?} in (new, dead, trash): {expected:?}");
             assert!(expected.place != Place::Gone || expected.accepted, "{name:?} is lost");
         }
     }
@@ -354,8 +410,9 @@ impl World {
         self.check();
         let maildir = self.maildir(0);
         for (name, expected) in &self.messages {
-            assert!(matches!(expected.place, Place::Dead | Place::Gone), "{name:?} never came to rest: {expected:?}");
-            if expected.place == Place::Dead {
+            let is_at_rest = matches!(expected.place, Place::Dead | Place::Trash | Place::Gone);
+            assert!(is_at_rest, "{name:?} never came to rest: {expected:?}");
+            if expected.place == Place::Dead && !expected.was_asked_for {
                 let story =
                     Story::read(maildir.layout.root(), id(&maildir, name)).unwrap().expect("the dead have a story");
                 let last = story.last.expect("which says why");

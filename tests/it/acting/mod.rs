@@ -19,7 +19,7 @@ fn config_with(maildir: &Maildir, url: &str, more: &str) -> String {
     let path = maildir.path().display();
     let retry = "retry = { min_delay = '1h', max_delay = '1h' }";
     format!(
-        "maildir = '{path}'\n[target.app]\nurl = '{url}'\n{retry}\n[target.archive]\nurl = '{url}/archive'\n{more}\n"
+        "maildir = '{path}'\n[[route]]\ntarget = 'app'\n[target.app]\nurl = '{url}'\n{retry}\n[target.archive]\nurl = '{url}/archive'\n{more}\n"
     )
 }
 

@@ -66,7 +66,7 @@ fn a_message_goes_to_the_target_that_was_asked_for() {
         let id = maildir.stories().remove(0);
         assert_eq!(done(&toml, &format!("retry {id} --to archive")).0, Exit::Ok);
         assert_eq!(Maildirq::drain_config(&toml).run().exit(), Exit::Ok);
-        assert_eq!(app.requests()[1].path, "/archive", "{status}");
+        assert_eq!(app.requests()[1].path, "/mail/archive", "{status}");
     }
 }
 
