@@ -88,6 +88,7 @@ pub fn places(config: &Config) -> Result<Vec<(Place, Options)>, OpenError> {
             max_size: queue.max_size,
             rescan: queue.rescan,
             envelope: queue.envelope.clone(),
+            retention: config.keep.clone(),
         };
         (options, queue.maildirs.as_slice())
     });

@@ -186,6 +186,10 @@ keys! {
     ROUTES = "route" in Top: Kind::Many(Place::Route), as r#"[{ target = "app" }]"#;
     /// The targets, each under its name.
     TARGETS = "target" in Top: Kind::Named(Place::Target), as r#"{ app = { url = "https://app.example.com/inbound" } }"#;
+    /// What is told over HTTP.
+    WEB = "web" in Top: Kind::One(Place::Web), as r#"{ listen = "127.0.0.1:8026" }"#;
+    /// What is kept of done and dropped mail.
+    KEEP = "keep" in Top: Kind::One(Place::Keep), as r#"{ history = "7d" }"#;
 
     /// The name of the route in logs. Unless given it is the target's.
     ROUTE_NAME = "name" in Route: Kind::Text, as r#""invoices""#;
@@ -357,6 +361,20 @@ keys! {
     /// Something of the mail. `raw` is the message itself, `raw_crlf` with lines that end in CRLF, `raw_base64` in
     /// base64; `json` is all that `format = "json"` would send. Of the others each is the text of that name.
     MAIL = "mail" in FormField: Kind::Choice(&SOURCES), as r#""raw""#;
+
+    /// Where HTTP is listened for: an address and a port, or `unix:/SOCKET`. What is not this machine alone can only be
+    /// listened on with a `token`. A change takes effect at a reload.
+    LISTEN = "listen" in Web: Kind::Text, default r#""127.0.0.1:8026""#, as r#""unix:/run/maildirq/web.sock""#;
+    /// What `/metrics` must be asked with, as `Authorization: Bearer …` (RFC 6750). `/healthz` and `/readyz` need none.
+    TOKEN = "token" in Web: Kind::Secret, as r#"{ credential = "metrics_token" }"#;
+
+    /// How long it is remembered which mail was done: when, from and to whom, its subject, and which target took it;
+    /// nothing of its text. Unless given nothing is.
+    HISTORY = "history" in Keep: Kind::Duration, as r#""7d""#;
+    /// How much of that is kept of each Maildir. What is oldest goes first.
+    HISTORY_SIZE = "history_size" in Keep: Kind::Size, default r#""100MB""#, as r#""1GB""#;
+    /// How long mail stays in the trash that a person has dropped, or `forever`.
+    TRASH = "trash" in Keep: Kind::Lifetime, default r#""14d""#, as r#""30d""#;
 }
 
 /// What a field of a form can hold of a mail.

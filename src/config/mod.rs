@@ -10,6 +10,7 @@
 //! | `walk`, `item` | a table of the file, a value in it; what is wrong with them is noted |
 //! | `remark` | what there is to say of a file, and how it is shown |
 //! | `queues`, `routes`, `targets`, `endpoint`, `programs`, `format`, `answers`, `retries` | what the tables mean |
+//! | `web` | what is told over HTTP, and what is kept of mail that is gone |
 //! | `macros`, `interpreters` | what the words of a command may hold of a mail |
 //! | `secrets`, `world`, `accounts` | what comes from outside of the file: secrets, programs, users |
 //! | `units` | durations, sizes, rates |
@@ -41,6 +42,7 @@ mod tests;
 mod typos;
 mod units;
 mod walk;
+mod web;
 mod world;
 
 use crate::engine::{BreakerPolicy, EnvelopeRules, Rate, RetryPolicy, Route, Way, When};
@@ -50,13 +52,14 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use crate::maildir::Maildirs;
+pub use crate::maildir::{Maildirs, Retention};
 pub use crate::target::Address;
 pub use read::Reading;
 pub use remark::{Remark, Severity};
 pub use secrets::PLAIN_SECRET;
 pub use units::{parse_duration, parse_size};
 pub(crate) use walk::nearest;
+pub use web::{Listen, Web};
 pub use world::{Process, SecretFile, World};
 
 /// The name of a queue that was given none.
@@ -73,6 +76,10 @@ pub struct Config {
     pub targets: Vec<Target>,
     /// How long running attempts may go on after a signal to stop.
     pub shutdown_timeout: Duration,
+    /// What is told over HTTP, if anything.
+    pub web: Option<Web>,
+    /// What is kept of mail that is done or dropped.
+    pub keep: Retention,
 }
 
 /// The settings of a queue.
@@ -167,6 +174,13 @@ impl Config {
         };
         let route = Route { name: "".into(), when: When::default(), way: Way::To("app".into()) };
         let shutdown_timeout = walk::usual(&keys::SHUTDOWN_TIMEOUT, keys::SHUTDOWN_TIMEOUT.default, item::duration);
-        Config { queues: vec![queue], routes: vec![route], targets: vec![target], shutdown_timeout }
+        Config {
+            queues: vec![queue],
+            routes: vec![route],
+            targets: vec![target],
+            shutdown_timeout,
+            web: None,
+            keep: Retention::default(),
+        }
     }
 }

@@ -14,6 +14,8 @@ pub(super) enum Place {
     Breaker,
     Secret,
     FormField,
+    Web,
+    Keep,
 }
 
 impl Place {
@@ -29,6 +31,8 @@ impl Place {
         Place::Breaker,
         Place::Secret,
         Place::FormField,
+        Place::Web,
+        Place::Keep,
     ];
 
     /// As people write it.
@@ -45,6 +49,8 @@ impl Place {
             Place::Breaker => "[target.NAME.breaker]",
             Place::Secret => "a reference to a secret",
             Place::FormField => "[target.NAME.fields.FIELD]",
+            Place::Web => "[web]",
+            Place::Keep => "[keep]",
         }
     }
 
@@ -79,6 +85,10 @@ impl Place {
                 "A secret is best kept out of the file: `password = { credential = \"app_password\" }`. One newline at its end is taken off. Nothing is ever put into the middle of a text."
             }
             Place::FormField => "What a field of a form holds, beside plain text: something of the mail, or a secret.",
+            Place::Web => {
+                "Metrics for Prometheus at `/metrics`, and `/healthz` and `/readyz`, over HTTP. Off unless this table is there."
+            }
+            Place::Keep => "What is kept of mail that is done or dropped, and for how long.",
         }
     }
 }

@@ -5,7 +5,7 @@ use super::keys::{Place, SHUTDOWN_TIMEOUT};
 use super::remark::{Note, Remark, Severity, Source};
 use super::walk::{Table, Walk};
 use super::world::{Process, World};
-use super::{Config, ConfigError, queues, routes, secrets, targets};
+use super::{Config, ConfigError, queues, routes, secrets, targets, web};
 use crate::engine::text::printable;
 use std::ops::Range;
 use std::path::Path;
@@ -64,7 +64,8 @@ fn config(top: &Table<'_>) -> Config {
     let (targets, target_names) = targets::read(top);
     let queue_names: Vec<_> = queues.iter().map(|queue| queue.name.clone()).collect();
     let routes = routes::read(top, &queue_names, &target_names);
-    Config { queues, routes, targets, shutdown_timeout: top.setting(&SHUTDOWN_TIMEOUT, duration) }
+    let shutdown_timeout = top.setting(&SHUTDOWN_TIMEOUT, duration);
+    Config { queues, routes, targets, shutdown_timeout, web: web::read(top), keep: web::retention(top) }
 }
 
 fn not_text(bytes: &[u8], valid: usize, file: &Path) -> ConfigError {

@@ -3,8 +3,8 @@
 
 use super::keys::{
     ANSWERS, ATTACHMENTS, ATTEMPTS, AUTH, BASIC, BEARER, BREAKER, CREDENTIAL, DESCRIBE_ABOVE, ENCODING, ENV, FIELDS,
-    FILE, FORMAT, For, KEYS, Key, Kind, MAIL, MAILDIR, MAX_DELAY, MIN_DELAY, PARSED, PASSWORD, POLICY, Place,
-    RAW_EMAIL, RETRY, RETRY_FOR, SCHEDULE, SIGNING_KEY, TIMEOUT, TIMESTAMP, URL,
+    FILE, FORMAT, For, KEEP, KEYS, Key, Kind, MAIL, MAILDIR, MAX_DELAY, MIN_DELAY, PARSED, PASSWORD, POLICY, Place,
+    RAW_EMAIL, RETRY, RETRY_FOR, SCHEDULE, SIGNING_KEY, TIMEOUT, TIMESTAMP, URL, WEB,
 };
 use crate::engine::KNOWN;
 
@@ -72,6 +72,8 @@ fn sections() -> Vec<Section> {
         section("[target.archive]", Place::Target, archive_keys()),
         section("[target.archive.retry]", Place::Retry, some(&[&SCHEDULE])),
         section("[target.handler]", Place::Target, worker_keys()),
+        section("[web]", Place::Web, all_of(Place::Web, |_| true)),
+        section("[keep]", Place::Keep, all_of(Place::Keep, |_| true)),
     ]
 }
 
@@ -97,7 +99,7 @@ fn is_of_another_format(key: &Key) -> bool {
 
 /// Whether what it holds has a chapter of its own.
 fn is_above_others(key: &Key) -> bool {
-    matches!(key.kind, Kind::Named(_) | Kind::Many(_))
+    matches!(key.kind, Kind::Named(_) | Kind::Many(_)) || [&WEB, &KEEP].iter().any(|table| table.name == key.name)
 }
 
 /// A file in which every setting stands, commented out, with what it is unless given.

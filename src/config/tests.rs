@@ -120,6 +120,8 @@ fn with(key: &Key, place: Place, written: &str) -> String {
         Place::Breaker => format!("{RIGHT}[target.app.breaker]\n{key}"),
         Place::Secret => format!("{RIGHT}[target.app.headers.Api-Key]\n{key}"),
         Place::FormField => format!("{RIGHT}format = \"form\"\n[target.app.fields.f]\n{key}"),
+        Place::Web => format!("{RIGHT}[web]\n{key}"),
+        Place::Keep => format!("{RIGHT}[keep]\n{key}"),
     }
 }
 

@@ -19,6 +19,8 @@ fn header(place: Place) -> &'static str {
         Place::Breaker => "[target.app.breaker]\n",
         Place::Secret => "[target.app]\nurl = \"http://x/\"\n[target.app.headers.Api-Key]\n",
         Place::FormField => "[target.app]\nurl = \"http://x/\"\nformat = \"form\"\n[target.app.fields.f]\n",
+        Place::Web => "[web]\n",
+        Place::Keep => "[keep]\n",
     }
 }
 
@@ -36,6 +38,8 @@ fn inline(place: Place) -> (&'static str, &'static str) {
         Place::Breaker => ("target.app.breaker = { ", " }"),
         Place::Secret => ("target.app = { url = \"http://x/\", headers = { Api-Key = { ", " } } }"),
         Place::FormField => ("target.app = { url = \"http://x/\", format = \"form\", fields = { f = { ", " } } }"),
+        Place::Web => ("web = { ", " }"),
+        Place::Keep => ("keep = { ", " }"),
     }
 }
 

@@ -12,13 +12,9 @@ impl Engine {
     /// What becomes of a message that no route is for: it is kept, for a person to see.
     pub(super) fn unrouted(&self, message: &Message) -> Settlement {
         log_unrouted(message);
-        let note = Note {
-            at: (self.conditions.now)(),
-            target: "".into(),
-            status: None,
-            took: Duration::ZERO,
-            reason: "no route".into(),
-        };
+        let now = (self.conditions.now)();
+        self.observer.unrouted(message, now);
+        let note = Note { at: now, target: "".into(), status: None, took: Duration::ZERO, reason: "no route".into() };
         Settlement::Dead { note }
     }
 

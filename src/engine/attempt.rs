@@ -3,7 +3,9 @@
 use super::gate::{Health, Pass, Sign};
 use super::log::{log_attempt, log_health};
 use super::message::Message;
+use super::observer::Attempt;
 use super::outcome::{Blame, Note, Outcome, Settlement};
+use super::queue::Taken;
 use super::retry::{Facts, decide};
 use super::route::Destination;
 use super::run::{Engine, Job};
@@ -19,6 +21,7 @@ impl Engine {
     pub(super) async fn attempt_and_settle(&self, lane: usize, job: Job, stop: &Stop) {
         let Job { routes, mut message, mut lease, destination, pass } = job;
         let began = (self.conditions.instant)();
+        self.observer.began(&message, &destination.name);
         let mut leaving = || lease.sending();
         let outcome = tokio::select! {
             biased;
@@ -28,6 +31,10 @@ impl Engine {
         if let Some(outcome) = outcome {
             let took = (self.conditions.instant)().saturating_duration_since(began);
             let settlement = self.judge(&message, &destination, &pass, &outcome, took);
+            if settlement == Settlement::Done {
+                let (target, at) = (&*destination.name, (self.conditions.now)());
+                lease.taken(&Taken { message: &message, target, status: outcome.status(), took, at });
+            }
             let death = match &settlement {
                 Settlement::Dead { note } => destination.on_dead.as_deref().map(|on_dead| (on_dead, note.clone())),
                 _ => None,
@@ -69,6 +76,7 @@ impl Engine {
         let last_try = message.history.last_try;
         let took_another_since = last_try.is_some_and(|time| destination.gate().took_since(time));
         let health = self.learn(destination, pass, Sign::from(outcome), outcome.reason());
+        let now = (self.conditions.now)();
         let facts = Facts {
             target: destination.name.clone(),
             took,
@@ -77,18 +85,20 @@ impl Engine {
             first_charged: message.history.first_charged,
             took_another_since,
             target_down: health == Health::Down,
-            now: (self.conditions.now)(),
+            now,
             dice: (self.conditions.dice)(),
         };
         let settlement = decide(outcome.clone(), &destination.retry, facts);
         log_attempt(message, destination, outcome, &settlement, took);
+        let target = &*destination.name;
+        self.observer.ended(&Attempt { message, target, outcome, settlement: &settlement, took, at: now });
         settlement
     }
 
     fn learn(&self, destination: &Destination, pass: &Pass, sign: Sign, reason: &str) -> Health {
-        let now = (self.conditions.instant)();
+        let (now, wall) = ((self.conditions.instant)(), (self.conditions.now)());
         let mut gate = destination.gate();
-        let changed = gate.learn(pass, sign, now, (self.conditions.now)(), (self.conditions.dice)());
+        let changed = gate.learn(pass, sign, now, wall, (self.conditions.dice)());
         let health = gate.health();
         drop(gate);
         if health == Health::Down {
@@ -97,6 +107,7 @@ impl Engine {
         }
         if changed {
             log_health(destination, health, reason);
+            self.observer.health(&destination.name, health, reason, wall);
         }
         health
     }

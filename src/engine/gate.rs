@@ -216,6 +216,11 @@ impl Gate {
         }
     }
 
+    /// How many attempts are under way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// When it opens of itself, without an attempt's having to end first: for the next probe while
     /// the target is down, else as its rate has it. None where it is full, or open in any case.
     pub fn opens_at(&self) -> Option<Instant> {

@@ -24,6 +24,7 @@
 //! | `alarm` | when idle hands look again, and when a run is over |
 //! | `log` | the lines that the loop logs |
 //! | `state` | the states of a message, and the words for them |
+//! | `observer` | who looks on while it happens |
 //! | `stop` | how the loop is told to pause, finish or end |
 //! | `memory` | a queue in memory, which keeps the traits honest |
 //! | `shortage` | whether this machine has run out of something |
@@ -37,6 +38,7 @@ mod gate;
 mod log;
 mod memory;
 mod message;
+mod observer;
 mod outcome;
 mod pace;
 mod pattern;
@@ -54,15 +56,16 @@ mod target;
 pub mod text;
 
 pub use envelope::{Envelope, EnvelopeRules};
-pub use gate::BreakerPolicy;
+pub use gate::{BreakerPolicy, Health};
 pub use memory::MemoryQueue;
 pub use message::{Body, History, Id, Message};
+pub use observer::{Attempt, Burial, Nobody, Observer};
 pub use outcome::{Blame, Note, Outcome, Settlement};
 pub use pace::Rate;
 pub use pattern::Pattern;
-pub use queue::{Bell, BoxFuture, Claim, Lease, Outlook, Queue};
+pub use queue::{Bell, BoxFuture, Claim, Lease, Outlook, Queue, Taken};
 pub use retry::{Facts, RetryPolicy, decide};
-pub use route::{Destination, Route, Routes, Terms, Way};
+pub use route::{Destination, Route, Routes, Standing, Terms, Way};
 pub use rule::{Condition, Fact, Finding, SizeBound, Test, When};
 pub use run::{Conditions, Engine, Report, Until};
 pub use schedule::{KNOWN, Known, Schedule};

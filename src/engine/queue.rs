@@ -5,7 +5,7 @@ use super::outcome::Settlement;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
 /// A future on the heap, as trait objects need it.
@@ -84,11 +84,29 @@ pub trait Lease: Send {
     /// Whether an operator has paused this target for this message.
     fn is_paused(&self, target: &str) -> bool;
 
+    /// Tells what has taken the message, before it is settled as done: for a queue that remembers such things.
+    fn taken(&self, _taken: &Taken<'_>) {}
+
     /// Ends the claim, once and for all.
     ///
     /// # Errors
     /// The queue could not do or record it; it stays responsible for the message.
     fn settle(self: Box<Self>, how: Settlement) -> BoxFuture<'static, io::Result<()>>;
+}
+
+/// What has taken a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'a> {
+    /// The message, as it was before the attempt.
+    pub message: &'a Message,
+    /// The name of the target.
+    pub target: &'a str,
+    /// How it answered, where it did by a number.
+    pub status: Option<u16>,
+    /// How long the attempt took.
+    pub took: Duration,
+    /// When it ended.
+    pub at: SystemTime,
 }
 
 /// What idle hands listen to.

@@ -1,6 +1,6 @@
 //! Which target a message goes to.
 
-use super::gate::{BreakerPolicy, Gate};
+use super::gate::{BreakerPolicy, Gate, Health};
 use super::message::Message;
 use super::pace::Rate;
 use super::retry::RetryPolicy;
@@ -10,6 +10,7 @@ use super::target::Target;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The terms on which a target is given messages.
 pub struct Terms {
@@ -29,6 +30,19 @@ impl Default for Terms {
     fn default() -> Self {
         Terms { limit: 8, rate: None, retry: RetryPolicy::default(), breaker: BreakerPolicy::default(), on_dead: None }
     }
+}
+
+/// How it stands with a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its state.
+    pub health: Health,
+    /// How many attempts are under way.
+    pub busy: usize,
+    /// How many may be.
+    pub limit: usize,
+    /// How long until the next probe, where it is down and none is under way.
+    pub next_probe: Option<Duration>,
 }
 
 /// A target with all that the engine keeps about it.
@@ -57,6 +71,15 @@ impl Destination {
             lanes,
             gate: Mutex::new(Gate::new(limit, rate, breaker)),
         }
+    }
+
+    /// How it stands with the target now.
+    pub fn standing(&self, now: Instant) -> Standing {
+        let gate = self.gate();
+        let health = gate.health();
+        let probe = gate.opens_at().filter(|_| health == Health::Down);
+        let next_probe = probe.map(|at| at.saturating_duration_since(now));
+        Standing { health, busy: gate.in_flight(), limit: self.limit, next_probe }
     }
 
     pub(super) fn target(&self, lane: usize) -> &dyn Target {

@@ -6,9 +6,10 @@
 use super::gate::Pass;
 use super::log::log_ignored;
 use super::message::Message;
+use super::observer::{Nobody, Observer};
 use super::outcome::Settlement;
-use super::queue::{BoxFuture, Claim, Lease, Queue};
-use super::route::{Destination, Found, Routes};
+use super::queue::{BoxFuture, Claim, Lease, Queue, Taken};
+use super::route::{Destination, Found, Routes, Way};
 use super::stop::Stop;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::cell::Cell;
@@ -87,6 +88,7 @@ pub struct Engine {
     pub(super) risings: AtomicUsize,
     pub(super) over: AtomicBool,
     pub(super) tally: Tally,
+    pub(super) observer: Arc<dyn Observer>,
 }
 
 #[derive(Default)]
@@ -137,7 +139,14 @@ impl Engine {
             risings: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             tally: Tally::default(),
+            observer: Arc::new(Nobody),
         }
+    }
+
+    /// The same, with somebody who looks on.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Engine { observer, ..self }
     }
 
     /// Runs here until the end.
@@ -334,6 +343,10 @@ impl Engine {
                 }
                 Claimed::Ignored(message, lease) => {
                     log_ignored(&message);
+                    let at = (self.conditions.now)();
+                    self.observer.ignored(&message, at);
+                    let (target, took) = (Way::IGNORE, Duration::ZERO);
+                    lease.taken(&Taken { message: &message, target, status: None, took, at });
                     (message, lease, Settlement::Done)
                 }
                 Claimed::Unrouted(message, lease) => {

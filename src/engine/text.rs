@@ -4,6 +4,7 @@
 //! is not a harmless character is written as an escape, so that nothing is lost and nothing acts.
 
 use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Longest text that a log field or a reason keeps, in characters.
 pub const SHOWN: usize = 256;
@@ -39,6 +40,14 @@ pub fn printable_within(bytes: &[u8], most: usize) -> String {
         }
     }
     shown
+}
+
+/// A time as RFC 3339 has it, in UTC, to the millisecond. What lies outside of the years 1970 to 9999 is shown as their
+/// end: a file may have any time.
+pub fn rfc3339(time: SystemTime) -> String {
+    const END: Duration = Duration::from_secs(253_402_300_799);
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().min(END);
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }
 
 /// Whether `text` holds nothing that [`printable`] would spell out.
@@ -81,6 +90,18 @@ mod tests {
             ("c1 \u{9b}31m".as_bytes(), r"c1 \u{9b}31m"),
         ] {
             assert_eq!(printable(given), shown);
+        }
+    }
+
+    #[test]
+    fn any_time_can_be_shown() {
+        let day = Duration::from_hours(24);
+        for (time, shown) in [
+            (UNIX_EPOCH + Duration::from_millis(1_795_332_450_307), "2026-11-22T07:27:30.307Z"),
+            (UNIX_EPOCH - day, "1970-01-01T00:00:00.000Z"),
+            (UNIX_EPOCH + day * 10_000_000, "9999-12-31T23:59:59.000Z"),
+        ] {
+            assert_eq!(rfc3339(time), shown);
         }
     }
 

@@ -248,6 +248,10 @@ impl Maildir {
     }
 
     pub(super) fn sweep(&self) {
+        let pruned = super::history::prune(&self.layout, &self.options.retention, SystemTime::now());
+        if let Err(error) = pruned {
+            tracing::warn!(event = "sweep_failed", maildir = self.shown(), reason = %error);
+        }
         match sweep::sweep(&self.layout, SystemTime::now()) {
             Ok(0) => {}
             Ok(count) => {

@@ -6,13 +6,14 @@ use super::served::Maildir;
 use super::suspect::Suspects;
 use super::sync::Sync;
 use super::wishes::{Room, Wishes};
-use crate::engine::Bell;
+use crate::engine::{Bell, Observer};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
+use tokio::sync::Notify;
 
 /// How Maildirs are worked on, all of them.
 #[derive(Clone, Debug)]
@@ -45,6 +46,11 @@ pub(super) struct Common {
     pub(super) suspects: Suspects,
     pub(super) is_searching: AtomicBool,
     pub(super) buried: AtomicU64,
+    pub(super) observer: Arc<dyn Observer>,
+    /// There is something to be written to a history.
+    pub(super) history_begun: Notify,
+    /// There is much of it.
+    pub(super) history_full: Notify,
     backlog: Mutex<Backlog>,
     served: RwLock<Served>,
 }
@@ -78,7 +84,7 @@ impl Common {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub(super) fn new(settings: Settings) -> io::Result<Self> {
+    pub(super) fn new(settings: Settings, observer: Arc<dyn Observer>) -> io::Result<Self> {
         Ok(Common {
             settings,
             bell: Bell::default(),
@@ -89,6 +95,9 @@ impl Common {
             suspects: Suspects::default(),
             is_searching: AtomicBool::new(true),
             buried: AtomicU64::new(0),
+            observer,
+            history_begun: Notify::new(),
+            history_full: Notify::new(),
             backlog: Mutex::default(),
             served: RwLock::default(),
         })

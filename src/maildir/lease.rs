@@ -10,7 +10,7 @@ use super::served::Maildir;
 use super::story::{self, Appended, Event, Line};
 use super::suspect::Turn;
 use super::sync::Changed;
-use crate::engine::{BoxFuture, Lease, Note, Settlement};
+use crate::engine::{BoxFuture, Lease, Note, Settlement, Taken};
 use rustix::fs::{AtFlags, RenameFlags, renameat_with, unlinkat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -198,6 +198,10 @@ impl Lease for MaildirLease {
 
     fn is_paused(&self, target: &str) -> bool {
         self.maildir.is_paused(target)
+    }
+
+    fn taken(&self, taken: &Taken<'_>) {
+        self.maildir.remember(taken);
     }
 
     fn settle(mut self: Box<Self>, how: Settlement) -> BoxFuture<'static, io::Result<()>> {

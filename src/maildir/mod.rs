@@ -23,6 +23,7 @@
 //! | `search` | reading `new/` in bounded bites |
 //! | `watch` | inotify, for hints |
 //! | `sweep` | stories whose message is gone |
+//! | `retention`, `history` | how long is remembered what was done and dropped; which mail was done |
 //! | `upkeep`, `care`, `wishes`, `complaints` | the regular work: watching, recovering, searching, sweeping |
 //! | `survey` | counting what waits, without changing anything |
 //! | `records`, `record`, `tale`, `summary` | the messages by state, and what is known of each, without changing anything |
@@ -52,6 +53,7 @@ mod find;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hands;
+mod history;
 mod holders;
 mod identity;
 mod inspect;
@@ -70,6 +72,7 @@ mod queue;
 mod record;
 mod records;
 mod recover;
+mod retention;
 mod search;
 mod served;
 mod story;
@@ -93,6 +96,7 @@ pub use common::Settings;
 pub use counts::{Counts, Tally};
 pub use deliver::{Delivery, Refusal, deliver};
 pub use find::{Located, Whereabouts, find};
+pub use history::{DoneMail, HISTORY, read_history, rewrite_history};
 pub use holders::{Holder, holders};
 pub use inspect::{inspect, signs_of_a_client};
 pub use layout::{Keep, Layout, OpenError};
@@ -104,6 +108,7 @@ pub use places::{Maildirs, Place, find_places};
 pub use queue::MaildirQueue;
 pub use record::Record;
 pub use records::{Records, View};
+pub use retention::Retention;
 pub use served::{Maildir, Options};
 pub use summary::Summary;
 pub use survey::{Waiting, survey};

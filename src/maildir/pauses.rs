@@ -156,6 +156,9 @@ impl Maildir {
         let was_told = if is_paused { told.insert(name.to_owned(), until) } else { told.remove(name) };
         drop(told);
         let is_news = is_paused != was_told.is_some();
+        if is_news {
+            self.common.observer.paused(queue, &target, is_paused, SystemTime::now());
+        }
         if is_news && is_paused {
             let until = until.map(|until| humantime::format_rfc3339_seconds(until).to_string());
             tracing::warn!(event = "paused", queue, maildir, target, until, "mail for it waits until it is resumed");

@@ -1,11 +1,12 @@
 //! All Maildirs of this process in the role of one [`Queue`].
 
 use super::common::{Common, Settings};
+use super::history;
 use super::layout::Layout;
 use super::served::{Maildir, Options};
 use super::upkeep::Upkeep;
 use super::writer;
-use crate::engine::{Bell, BoxFuture, Claim, Outlook, Queue};
+use crate::engine::{Bell, BoxFuture, Claim, Nobody, Observer, Outlook, Queue};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,8 +25,16 @@ impl MaildirQueue {
     /// # Errors
     /// The system has no thread to give.
     pub fn new(settings: Settings) -> io::Result<Self> {
+        MaildirQueue::observed(settings, Arc::new(Nobody))
+    }
+
+    /// The same, with somebody who looks on.
+    ///
+    /// # Errors
+    /// As [`MaildirQueue::new`].
+    pub fn observed(settings: Settings, observer: Arc<dyn Observer>) -> io::Result<Self> {
         writer::disarm_lease_signal()?;
-        Ok(MaildirQueue { common: Arc::new(Common::new(settings)?), opened: AtomicU32::new(0) })
+        Ok(MaildirQueue { common: Arc::new(Common::new(settings, observer)?), opened: AtomicU32::new(0) })
     }
 
     /// A queue that serves this one Maildir.
@@ -64,6 +73,19 @@ impl MaildirQueue {
     /// its end.
     pub fn serve(&self, maildirs: Vec<Arc<Maildir>>) {
         self.common.serve(maildirs);
+    }
+
+    /// Writes what is to be remembered of done mail, now and then.
+    async fn write_histories(&self) {
+        loop {
+            self.common.history_begun.notified().await;
+            tokio::select! {
+                () = tokio::time::sleep(history::INTERVAL) => {}
+                () = self.common.history_full.notified() => {}
+            }
+            let served: Vec<_> = self.common.served().all().cloned().collect();
+            served.iter().for_each(|maildir| maildir.write_history());
+        }
     }
 
     #[cfg(test)]
@@ -129,6 +151,7 @@ impl Queue for MaildirQueue {
     }
 
     fn tend(&self) -> BoxFuture<'_, ()> {
-        Box::pin(Upkeep::new(Arc::clone(&self.common)).run())
+        let upkeep = Upkeep::new(Arc::clone(&self.common)).run();
+        Box::pin(async { tokio::join!(upkeep, self.write_histories()).0 })
     }
 }

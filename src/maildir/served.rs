@@ -4,18 +4,20 @@ use super::backlog::{Awaits, Candidate, Key};
 use super::claim::{self, Finding, Locked, Refused};
 use super::common::Common;
 use super::hands::{Hands, Slot};
+use super::history;
 use super::holders::{Holder, holders};
 use super::layout::{Keep, Layout};
 use super::lease::MaildirLease;
 use super::leftovers::Leftovers;
 use super::names::{arrived, id_of_name, shown};
 use super::pauses::Unpaused;
+use super::retention::Retention;
 use super::search::came;
 use super::sync::Changed;
 use super::trouble::Trouble;
 use super::wishes::{Room, Wish};
 use super::{crash, story};
-use crate::engine::{Body, Claim, Envelope, EnvelopeRules, Id, Message};
+use crate::engine::{Body, Burial, Claim, Envelope, EnvelopeRules, Id, Message};
 use crate::mail::Header;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -40,6 +42,8 @@ pub struct Options {
     pub rescan: Duration,
     /// How the envelope of its mail is read.
     pub envelope: EnvelopeRules,
+    /// What is kept of mail that is gone.
+    pub retention: Retention,
 }
 
 impl Default for Options {
@@ -51,6 +55,7 @@ impl Default for Options {
             max_size: 256 << 20,
             rescan: Duration::from_secs(30),
             envelope: EnvelopeRules::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -63,6 +68,7 @@ pub struct Maildir {
     pub(super) common: Arc<Common>,
     pub(super) hands: Option<Hands>,
     pub(super) leftovers: Leftovers,
+    pub(super) history: history::Writer,
     pub(super) trouble: Mutex<Trouble>,
     /// The paused targets that the log has told of, and when their pauses end.
     pub(super) told_paused: Mutex<BTreeMap<OsString, Option<SystemTime>>>,
@@ -104,6 +110,7 @@ impl Maildir {
             common,
             hands,
             leftovers: Leftovers::default(),
+            history: history::Writer::default(),
             trouble: Mutex::default(),
             told_paused: Mutex::default(),
             unpaused: Unpaused::default(),
@@ -236,6 +243,8 @@ impl Maildir {
                 let (queue, file) = (&*self.options.queue, shown(&candidate.name));
                 let maildir = self.options.place.as_deref();
                 tracing::error!(event = "dead", %id, queue, maildir, file, outcome = "dead", reason);
+                let burial = Burial { id, name: &file, queue, reason: &reason, at: now };
+                self.common.observer.buried(&burial);
                 self.count_burial(lease.bury(reason));
             }
             Ok(Finding::HalfBuried) => self.count_burial(lease.finish_burial()),
@@ -348,6 +357,7 @@ impl Maildir {
             tracing::debug!(event = "not_removed", reason = %error);
         }
         self.complain_of_leftovers();
+        self.write_history();
         if let Some(hands) = &self.hands {
             hands.remove(&self.layout);
         }

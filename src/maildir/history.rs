@@ -1,0 +1,496 @@
+//! Which mail was done: metadata of messages that are gone, for as long as the configuration says.
+//!
+//! One line a message, appended in memory where it is delivered and written each second by the thread that tends the
+//! queue. So it costs a delivery next to nothing, and a crash may cost it its last second; it never costs a message.
+
+use super::layout::Layout;
+use super::retention::Retention;
+use super::served::Maildir;
+use crate::engine::Taken;
+use crate::engine::text::{printable, printable_within, rfc3339};
+use crate::mail::decode_text;
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// Where the history is, below the Maildir.
+pub const HISTORY: &str = "maildirq/history";
+/// How long lines wait to be written.
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
+/// So many bytes that wait are written without waiting for more.
+const MANY: usize = 256 * 1024;
+/// More than this is not kept in memory, in bytes, however long the disk takes none.
+const MOST: usize = 8 << 20;
+/// Into so many files the allowed size is divided, so that what is oldest can go.
+const FILES: u64 = 8;
+/// The longest subject that is kept, in characters.
+const SUBJECT: usize = 200;
+
+/// One message that is done. Fields are only ever added; readers skip what they do not know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneMail {
+    /// The version of the line.
+    pub v: u32,
+    /// When its target had taken it, RFC 3339.
+    pub at: String,
+    /// Its id.
+    pub id: String,
+    /// Its file name, fit to be shown.
+    #[serde(default)]
+    pub name: String,
+    /// The queue.
+    #[serde(default)]
+    pub queue: String,
+    /// The route, where it has a name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub route: String,
+    /// The target that took it; `ignore` where a route says so.
+    #[serde(default)]
+    pub target: String,
+    /// The envelope's sender; empty for a bounce's `<>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The envelope's recipient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The subject, decoded, fit to be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The `Message-ID`, fit to be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Its length in bytes.
+    #[serde(default)]
+    pub size: u64,
+    /// When it came, RFC 3339.
+    #[serde(default)]
+    pub arrived: String,
+    /// The number of the try that succeeded, from 1.
+    #[serde(default, rename = "try")]
+    pub attempt: u32,
+    /// How the target answered, where it did by a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// How long that try took, in milliseconds.
+    #[serde(default)]
+    pub ms: u64,
+}
+
+impl DoneMail {
+    fn of(taken: &Taken<'_>) -> Self {
+        let message = taken.message;
+        let header = message.header();
+        let field = |name| header.get(name);
+        DoneMail {
+            v: 1,
+            at: rfc3339(taken.at),
+            id: message.id.to_string(),
+            name: message.name.clone(),
+            queue: message.queue.to_string(),
+            route: message.route.to_string(),
+            target: taken.target.to_owned(),
+            from: message.envelope.from.clone(),
+            to: message.envelope.to.clone(),
+            subject: field("subject").map(|value| printable_within(decode_text(value).as_bytes(), SUBJECT)),
+            message_id: field("message-id").map(printable),
+            size: message.body.len(),
+            arrived: rfc3339(message.arrived),
+            attempt: message.attempt(),
+            status: taken.status,
+            ms: u64::try_from(taken.took.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// What waits to be written, and to which file.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    waiting: Mutex<Vec<u8>>,
+    current: Mutex<Option<Current>>,
+    /// Whether the log has told that it cannot be written.
+    has_failed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Current {
+    name: String,
+    /// The day of its lines, as RFC 3339 has it.
+    day: String,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Maildir {
+    /// Notes a message that its target has taken, where that is to be remembered.
+    pub(super) fn remember(&self, taken: &Taken<'_>) {
+        if self.options.retention.history.is_none() {
+            return;
+        }
+        let Ok(line) = serde_json::to_vec(&DoneMail::of(taken)) else { return };
+        let mut waiting = lock(&self.history.waiting);
+        let (was_empty, had_few) = (waiting.is_empty(), waiting.len() < MANY);
+        if waiting.len() + line.len() < MOST {
+            waiting.extend_from_slice(&line);
+            waiting.push(b'\n');
+        }
+        let has_many = waiting.len() >= MANY;
+        drop(waiting);
+        if was_empty {
+            self.common.history_begun.notify_one();
+        }
+        if had_few && has_many {
+            self.common.history_full.notify_one();
+        }
+    }
+
+    /// Writes what waits. What cannot be written waits on; where somebody else has the file just now, too.
+    pub(super) fn write_history(&self) {
+        let mut waiting = lock(&self.history.waiting);
+        if waiting.is_empty() {
+            return;
+        }
+        let lines = std::mem::take(&mut *waiting);
+        drop(waiting);
+        let written = self.append(&lines);
+        let has_failed = self.history.has_failed.swap(written.is_err(), Ordering::Relaxed);
+        let Err(error) = written else { return };
+        let mut waiting = lock(&self.history.waiting);
+        if lines.len() + waiting.len() < MOST {
+            waiting.splice(0..0, lines);
+        }
+        drop(waiting);
+        self.common.history_begun.notify_one();
+        if !has_failed && error.kind() != io::ErrorKind::WouldBlock {
+            let reason = self.layout.error(HISTORY, error);
+            tracing::warn!(event = "history_not_written", maildir = self.shown(), %reason, "mail goes on; what is done meanwhile may be missing in the history");
+        }
+    }
+
+    fn append(&self, lines: &[u8]) -> io::Result<()> {
+        let root = self.layout.root();
+        let mut current = lock(&self.history.current);
+        let now = rfc3339(SystemTime::now());
+        let day = now.get(..10).unwrap_or_default();
+        let limit = self.options.retention.history_size / FILES;
+        let is_spent = |current: &Current| {
+            let size = super::layout::stat(root, format!("{HISTORY}/{}", current.name)).map(|found| found.st_size);
+            current.day != day || size.is_ok_and(|size| size.unsigned_abs() >= limit)
+        };
+        if current.as_ref().is_none_or(is_spent) {
+            let begun = now.get(..19).unwrap_or_default().replace(':', "");
+            let name = format!("{begun}Z.{:016x}.jsonl", fastrand::u64(..));
+            *current = Some(Current { name, day: day.to_owned() });
+        }
+        let path = format!("{HISTORY}/{}", current.as_ref().map_or("", |current| &current.name));
+        let mut file = match open_to_append(root, &path) {
+            Err(Errno::NOENT) => match mkdirat(root, HISTORY, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => open_to_append(root, &path)?,
+                Err(error) => return Err(error.into()),
+            },
+            opened => opened?,
+        };
+        // Whoever takes lines out of it puts another file in its place.
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let by_name = super::layout::stat(root, &*path)?;
+        let opened = rustix::fs::fstat(&file)?;
+        if (by_name.st_dev, by_name.st_ino) != (opened.st_dev, opened.st_ino) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let begin = opened.st_size.unsigned_abs();
+        let written = file.write_all(lines);
+        if written.is_err() {
+            // Half of it would be there twice.
+            file.set_len(begin)?;
+        }
+        written
+    }
+}
+
+fn open_to_append(root: impl AsFd, path: &str) -> Result<File, Errno> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    openat(root, path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+/// The files of a history, the newest first.
+fn files(folder: impl AsFd) -> io::Result<Vec<OsString>> {
+    let folder = openat(folder, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in Dir::new(folder)? {
+        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+        if name.as_bytes().ends_with(b".jsonl") && !name.as_bytes().starts_with(b".") {
+            names.push(name);
+        }
+    }
+    names.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(names)
+}
+
+fn open_folder(root: impl AsFd) -> io::Result<Option<File>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    match openat(root, HISTORY, flags, Mode::empty()) {
+        Ok(folder) => Ok(Some(folder.into())),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Shows what the history of the Maildir at `path` tells, what was done last first, until `visit` has seen enough.
+/// Memory is bounded by one file of it, an eighth of what the configuration allows for all. Lines that cannot be read
+/// are skipped.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub fn read_history(path: &Path, visit: &mut dyn FnMut(DoneMail) -> ControlFlow<()>) -> io::Result<()> {
+    let root = File::open(path)?;
+    let Some(folder) = open_folder(&root)? else { return Ok(()) };
+    for name in files(&folder)? {
+        let mut text = Vec::new();
+        match openat(&folder, &*name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(file) => File::from(file).read_to_end(&mut text)?,
+            // It has just been removed.
+            Err(Errno::NOENT) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        for line in text.split(|&byte| byte == b'\n').rev() {
+            if let Ok(done) = serde_json::from_slice(line)
+                && visit(done).is_break()
+            {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes those lines out of the history of the Maildir at `path` that `is_kept` says no to. Returns how many they were.
+/// A process that is writing meanwhile goes on in the new file.
+///
+/// # Errors
+/// It is there and cannot be read or written; some files may be done already.
+pub fn rewrite_history(path: &Path, is_kept: &mut dyn FnMut(&DoneMail) -> bool) -> io::Result<u64> {
+    let root = File::open(path)?;
+    let Some(folder) = open_folder(&root)? else { return Ok(0) };
+    let mut removed = 0;
+    for name in files(&folder)? {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mut file = match openat(&folder, &*name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        flock(&file, FlockOperation::LockExclusive)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let before = removed;
+        let mut kept = Vec::with_capacity(text.len());
+        for line in text.split_inclusive(|&byte| byte == b'\n') {
+            if serde_json::from_slice(line).is_ok_and(|done| !is_kept(&done)) {
+                removed += 1;
+            } else {
+                kept.extend_from_slice(line);
+            }
+        }
+        if removed != before {
+            replace(&folder, &name, &kept)?;
+        }
+    }
+    Ok(removed)
+}
+
+fn replace(folder: &File, name: &OsStr, text: &[u8]) -> io::Result<()> {
+    let draft = [OsStr::new("."), name].join(OsStr::new(""));
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mut file = File::from(openat(folder, &*draft, flags, Mode::RUSR | Mode::WUSR)?);
+    file.write_all(text)?;
+    file.sync_all()?;
+    rustix::fs::renameat(folder, &*draft, folder, name)?;
+    Ok(folder.sync_all()?)
+}
+
+/// Removes files of the history whose last line is too old, and the oldest where they are too large together; all of
+/// them where nothing is to be remembered. Returns how many.
+///
+/// # Errors
+/// They cannot be read or removed.
+pub(super) fn prune(layout: &Layout, retention: &Retention, now: SystemTime) -> io::Result<usize> {
+    let folder = match open_folder(layout.root()) {
+        Ok(Some(folder)) => folder,
+        Ok(None) => return Ok(0),
+        Err(error) => return Err(layout.error(HISTORY, error)),
+    };
+    let oldest = retention.history.and_then(|kept| now.checked_sub(kept));
+    let (mut size, mut removed) = (0, 0);
+    for name in files(&folder)? {
+        let Ok(found) = super::layout::stat(&folder, &*name) else { continue };
+        let written = super::story::system_time(found.st_mtime, found.st_mtime_nsec);
+        size += found.st_size.unsigned_abs();
+        let is_old = retention.history.is_none() || oldest.is_some_and(|oldest| written < oldest);
+        if is_old || size > retention.history_size {
+            match unlinkat(&folder, &*name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => removed += 1,
+                Err(error) => return Err(layout.error(HISTORY, error)),
+            }
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Keep;
+    use super::super::queue::MaildirQueue;
+    use super::super::served::Options;
+    use super::*;
+    use crate::engine::Message;
+    use crate::maildir::Settings;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use tempfile::TempDir;
+
+    struct Bench {
+        folder: TempDir,
+        _queue: MaildirQueue,
+        maildir: Arc<Maildir>,
+    }
+
+    impl Bench {
+        fn new(history: Option<Duration>, history_size: u64) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("new")).unwrap();
+            let queue = MaildirQueue::new(Settings::default()).unwrap();
+            let layout = Layout::open(folder.path(), Keep::Remove).unwrap();
+            let retention = Retention { history, history_size, ..Retention::default() };
+            let maildir = queue.prepare(layout, Options { retention, ..Options::default() }).unwrap();
+            Bench { folder, _queue: queue, maildir }
+        }
+
+        fn take(&self, subject: &str) {
+            let mut message = Message::sample();
+            message.body = crate::engine::Body::Whole(format!("Subject: {subject}\n\nbody\n").into());
+            message.envelope.from = Some("ada@example.com".into());
+            let (took, at) = (Duration::from_millis(12), SystemTime::UNIX_EPOCH + Duration::from_hours(500_000));
+            self.maildir.remember(&Taken { message: &message, target: "app", status: Some(204), took, at });
+        }
+
+        fn subjects(&self) -> Vec<String> {
+            let mut subjects = Vec::new();
+            let visit = &mut |done: DoneMail| {
+                subjects.push(done.subject.unwrap());
+                ControlFlow::Continue(())
+            };
+            read_history(self.folder.path(), visit).unwrap();
+            subjects
+        }
+
+        fn files(&self) -> Vec<PathBuf> {
+            let listed = fs::read_dir(self.folder.path().join(HISTORY));
+            listed.map_or_else(|_| Vec::new(), |files| files.map(|file| file.unwrap().path()).collect())
+        }
+
+        fn prune(&self, later: Duration) -> usize {
+            prune(&self.maildir.layout, &self.maildir.options.retention, SystemTime::now() + later).unwrap()
+        }
+    }
+
+    const WEEK: Duration = Duration::from_hours(7 * 24);
+
+    #[test]
+    fn what_is_done_is_read_back_the_last_first() {
+        let bench = Bench::new(Some(WEEK), 1 << 20);
+        assert!(bench.subjects().is_empty() && bench.prune(WEEK * 2) == 0);
+        for subject in ["one", "=?UTF-8?Q?zwei_=1B]0;x?=", "three"] {
+            bench.take(subject);
+            bench.maildir.write_history();
+        }
+        assert_eq!(bench.subjects(), ["three", "zwei ]0;x", "one"]);
+        let text = fs::read_to_string(&bench.files()[0]).unwrap();
+        let line = text.lines().next().unwrap();
+        assert_eq!(
+            line,
+            r#"{"v":1,"at":"2027-01-15T08:00:00.000Z","id":"aeaqcaibaeaqcaibaeaqcaibae","name":"1762087331.sample.mx1","queue":"main","target":"app","from":"ada@example.com","subject":"one","size":21,"arrived":"1970-01-01T00:00:00.000Z","try":1,"status":204,"ms":12}"#
+        );
+        assert_eq!(bench.files().len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_remembered_unless_it_is_asked_for() {
+        let bench = Bench::new(None, 1 << 20);
+        bench.take("one");
+        bench.maildir.write_history();
+        assert!(bench.files().is_empty());
+    }
+
+    #[test]
+    fn the_history_is_bounded_by_time_and_by_size() {
+        let bench = Bench::new(Some(WEEK), 8 * 300);
+        for number in 0..40 {
+            bench.take(&number.to_string());
+            bench.maildir.write_history();
+        }
+        assert!(bench.files().len() > 8, "{:?}", bench.files());
+        assert!(bench.prune(Duration::ZERO) > 0);
+        let size: u64 = bench.files().iter().map(|file| file.metadata().unwrap().len()).sum();
+        assert!((1_200..=2_400).contains(&size), "{size}");
+        assert!(bench.prune(WEEK - Duration::from_hours(1)) == 0);
+        assert!(bench.prune(WEEK + Duration::from_hours(1)) > 0);
+        assert!(bench.files().is_empty());
+    }
+
+    #[test]
+    fn what_was_remembered_before_goes_where_nothing_is_to_be_remembered() {
+        let bench = Bench::new(None, 1 << 20);
+        fs::create_dir(bench.folder.path().join(HISTORY)).unwrap();
+        fs::write(bench.folder.path().join(HISTORY).join("2026-11-22T072730Z.0.jsonl"), "{}\n").unwrap();
+        assert_eq!((bench.prune(Duration::ZERO), bench.files().len()), (1, 0));
+    }
+
+    #[test]
+    fn lines_can_be_taken_out_while_a_process_writes() {
+        let bench = Bench::new(Some(WEEK), 1 << 20);
+        bench.take("one");
+        bench.take("two");
+        bench.maildir.write_history();
+        let mut is_kept = |done: &DoneMail| done.subject.as_deref() != Some("one");
+        assert_eq!(rewrite_history(bench.folder.path(), &mut is_kept).unwrap(), 1);
+        bench.take("three");
+        bench.maildir.write_history();
+        assert_eq!(bench.subjects(), ["three", "two"]);
+        assert_eq!(rewrite_history(bench.folder.path(), &mut is_kept).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_written_waits() {
+        let bench = Bench::new(Some(WEEK), 1 << 20);
+        fs::write(bench.folder.path().join(HISTORY), "in the way").unwrap();
+        bench.take("one");
+        bench.maildir.write_history();
+        fs::remove_file(bench.folder.path().join(HISTORY)).unwrap();
+        bench.take("two");
+        bench.maildir.write_history();
+        assert_eq!(bench.subjects(), ["two", "one"]);
+    }
+
+    #[test]
+    fn torn_and_foreign_lines_are_skipped() {
+        let bench = Bench::new(Some(WEEK), 1 << 20);
+        bench.take("one");
+        bench.maildir.write_history();
+        let file = &bench.files()[0];
+        let text = fs::read_to_string(file).unwrap();
+        fs::write(file, format!("{{\"v\":1,\n\n\u{fffd}[[[[\n{text}{}", &text[..40])).unwrap();
+        assert_eq!(bench.subjects(), ["one"]);
+    }
+}
