@@ -1,10 +1,11 @@
 //! `drop`: into the trash, and from there, if it must be, for good.
 
 use super::act::{Verb, Which, run as act};
-use super::{Exit, complain};
+use super::{Exit, complain, person};
 use crate::config::Config;
 use crate::engine::{State, States};
 use crate::maildir::Act;
+use std::time::SystemTime;
 
 /// Move to the trash; retry is the undo
 ///
@@ -51,6 +52,8 @@ fn verb(act: Act) -> Verb<'static> {
     Verb { act, name: "drop", title: "Drop", done: &dropped, all_done: "dropped, in the trash", usual: States::OPEN }
 }
 
-fn dropped(_: &Config, id: &str) -> String {
-    format!("⌫ {id} dropped, in the trash       undo: maildirq retry {id}")
+fn dropped(config: &Config, id: &str) -> String {
+    let end = config.keep.trash.and_then(|age| SystemTime::now().checked_add(age));
+    let until = end.map(|end| format!(" until {}", person::shown(end))).unwrap_or_default();
+    format!("⌫ {id} dropped, in the trash{until}       undo: maildirq retry {id}")
 }

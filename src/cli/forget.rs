@@ -6,13 +6,14 @@ use crate::engine::text::printable;
 use crate::maildir::{Forgotten, Operator};
 use crate::wire;
 use serde_json::json;
-use std::io::{IsTerminal, Write, stderr, stdin};
+use std::fmt::Write;
+use std::io::{IsTerminal, Write as _, stderr, stdin};
 
 /// Erase one person's traces
 ///
 /// Removes dead, dropped and kept mail whose header names the address, with its
-/// stories; writes over the address in stories of other mail, and the lines of the
-/// history that name it. Waiting mail is left alone, and told of. Nothing comes back.
+/// stories; writes over the address in stories of other mail, and takes lines that
+/// name it out of the history. Waiting mail is left alone, and told of. Nothing comes back.
 ///
 /// Exit code: 0 nothing is left · 1 something waits or is in hand, and was left ·
 /// 64 nobody is there to be asked (see --yes) · 74 disk or permissions · 78 configuration.
@@ -111,10 +112,10 @@ fn told(args: &Args, found: Forgotten) -> String {
         format!("✓ {address} is forgotten: {}\n", counts(found))
     };
     if waiting > 0 {
-        text.push_str(&format!("  {waiting} waiting, and left alone: they are still to be delivered\n"));
+        let _ = writeln!(text, "  {waiting} waiting, and left alone: they are still to be delivered");
     }
     if in_hand > 0 {
-        text.push_str(&format!("  {in_hand} in hand just now, and left alone: try again\n"));
+        let _ = writeln!(text, "  {in_hand} in hand just now, and left alone: try again");
     }
     text
 }

@@ -8,7 +8,7 @@ use super::search::{Found, Search, came};
 use super::served::Maildir;
 use super::watch::Watch;
 use super::wishes::Asked;
-use super::{layout, recover, story, sweep};
+use super::{act, layout, recover, story, sweep};
 use crate::engine::is_shortage;
 use std::io;
 use std::sync::Arc;
@@ -258,6 +258,12 @@ impl Maildir {
                 let maildir = self.shown();
                 tracing::info!(event = "swept", maildir, stories = count, "removed stories of mail that is gone");
             }
+            Err(error) => tracing::warn!(event = "sweep_failed", maildir = self.shown(), reason = %error),
+        }
+        let emptied = |age| act::empty_trash(&self.layout, age, SystemTime::now());
+        match self.options.retention.trash.map_or(Ok(0), emptied) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(event = "trash_emptied", maildir = self.shown(), messages = count),
             Err(error) => tracing::warn!(event = "sweep_failed", maildir = self.shown(), reason = %error),
         }
         if let Err(error) = sweep_pauses(self.layout.root(), SystemTime::now()) {

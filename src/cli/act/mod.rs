@@ -20,6 +20,7 @@ use tracing::Level;
 
 /// Which messages are meant, and how to go about it.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Which {
     #[command(flatten)]
     pub file: ConfigArg,

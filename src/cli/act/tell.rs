@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::maildir::{Acted, Record};
 use indicatif::ProgressBar;
 use serde_json::json;
+use std::fmt::Write;
 use std::io::{self, IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
@@ -97,9 +98,11 @@ impl<'a> Account<'a> {
         }
         if self.count > 1 && !self.which.json && !self.which.quiet {
             let others = [(self.skipped, "left as they are"), (self.failed, "failed")];
-            let others = others.into_iter().filter(|(count, _)| *count > 0);
-            let others: String = others.map(|(count, what)| format!(" · {count} {what}")).collect();
-            print(format!("✓ {} {} · {} changed meanwhile{others}\n", self.done, self.verb.all_done, self.changed))?;
+            let mut sum = format!("✓ {} {} · {} changed meanwhile", self.done, self.verb.all_done, self.changed);
+            for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
+                let _ = write!(sum, " · {count} {what}");
+            }
+            print(sum + "\n")?;
         }
         Ok(match (self.failed, self.changed + self.skipped) {
             (1.., _) => Exit::Disk,

@@ -9,18 +9,34 @@ use crate::maildir::{Pause, pauses};
 pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for home in &subject.maildirs {
-        for Pause { target, marker, since, .. } in pauses(&home.path).unwrap_or_default() {
-            let is_known = subject.config.targets.iter().any(|known| *known.name == *target);
-            let marker = shown(&marker);
-            let target = printable(target.as_encoded_bytes());
-            let text = if is_known {
-                let since = humantime::format_rfc3339_seconds(since);
-                format!("the target {target} is paused since {since} for mail in {}: it waits", shown(&home.path))
+        for pause in pauses(&home.path).unwrap_or_default() {
+            let is_known = subject.config.targets.iter().any(|known| *known.name == *pause.target);
+            let (marker, target) = (shown(&pause.marker), printable(pause.target.as_encoded_bytes()));
+            findings.push(if is_known {
+                let text = format!(
+                    "the target {target} is paused {} for mail in {}: it waits",
+                    told(&pause),
+                    shown(&home.path)
+                );
+                Finding::warning(text, format!("maildirq resume {target}"))
             } else {
-                format!("{marker} pauses nothing: there is no target {target}")
-            };
-            findings.push(Finding::warning(text, format!("rm {marker}")));
+                let text = format!("{marker} pauses nothing: there is no target {target}");
+                Finding::warning(text, format!("rm {marker}"))
+            });
         }
     }
     findings
+}
+
+/// Since when, until when, by whom and why, as far as that is known.
+fn told(pause: &Pause) -> String {
+    let mut told = format!("since {}", humantime::format_rfc3339_seconds(pause.since));
+    let until = pause.until.map(|until| format!(" until {}", humantime::format_rfc3339_seconds(until)));
+    told.push_str(&until.unwrap_or_default());
+    for (word, text) in [("by", &pause.by), ("for the reason", &pause.reason)] {
+        if !text.is_empty() {
+            told.push_str(&format!(" {word} {}", printable(text.as_bytes())));
+        }
+    }
+    told
 }

@@ -1,24 +1,22 @@
 //! Erasing the traces of one person: kept mail, what stories say, what the history says.
 //!
-//! Whatever is written over is written over in place, at the same length. So nothing else moves, nobody who appends
-//! is disturbed, and a kill in the midst of it leaves some of it for the next time.
+//! A story is written over in place, at the same length. So nobody who appends is disturbed, and a kill in the midst
+//! of it leaves some of it for the next time.
 
+use super::super::history::{DoneMail, HISTORY, rewrite_history};
 use super::super::layout::{DEAD, DONE, STORY, TRASH};
 use super::super::sweep::names;
 use super::seen::hold;
 use super::{Act, Acted, Operator, Seen};
 use crate::engine::Id;
 use crate::mail::HEADER_LIMIT;
-use rustix::fs::{FlockOperation, Mode, OFlags, Timestamps, flock, fstat, futimens, openat};
+use rustix::fs::{Mode, OFlags, Timestamps, fstat, futimens, openat};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-/// Where the history of done mail is.
-const HISTORY: &str = "maildirq/history";
 
 /// What was found of a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,29 +146,15 @@ impl Operator {
         futimens(&file, &times).map_err(|errno| error(errno.into()))
     }
 
-    /// Blanks the lines of the history that name the address. Whoever reads it skips blank lines.
+    /// Takes the lines out of the history that name the address.
     fn forget_in_history(&self, address: &str, is_dry: bool, forgotten: &mut Forgotten) -> io::Result<()> {
-        for name in names(&self.layout, HISTORY)? {
-            let path = Path::new(HISTORY).join(name);
-            let error = |error: io::Error| self.layout.error(&path, error);
-            let Some(file) = self.file(&path, OFlags::RDWR)? else { continue };
-            flock(&file, FlockOperation::LockExclusive).map_err(|errno| error(errno.into()))?;
-            let mut text = Vec::new();
-            (&file).read_to_end(&mut text).map_err(error)?;
-            let mut start = 0;
-            for line in text.split_inclusive(|&byte| byte == b'\n') {
-                let length = line.strip_suffix(b"\n").unwrap_or(line).len();
-                if mentions(line, address).next().is_some() {
-                    if !is_dry {
-                        file.write_all_at(&vec![b' '; length], start).map_err(error)?;
-                    }
-                    forgotten.history += 1;
-                }
-                start += line.len() as u64;
-            }
-            file.sync_data().map_err(error)?;
-        }
-        Ok(())
+        let mut is_kept = |done: &DoneMail| {
+            let told = [&done.from, &done.to, &done.subject, &done.message_id].into_iter().flatten();
+            let is_named = told.into_iter().any(|text| mentions(text.as_bytes(), address).next().is_some());
+            forgotten.history += usize::from(is_named);
+            is_dry || !is_named
+        };
+        rewrite_history(self.layout.path(), &mut is_kept).map(drop).map_err(|error| self.layout.error(HISTORY, error))
     }
 
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -205,11 +189,11 @@ fn header_of(head: &[u8]) -> &[u8] {
 /// Where this address stands, in any case of letters, and not only as a part of another one.
 fn mentions<'a>(text: &'a [u8], address: &'a str) -> impl Iterator<Item = usize> + 'a {
     let address = address.as_bytes();
-    let is_of_address =
-        |byte: &u8| byte.is_ascii_alphanumeric() || b"._%+-=!#$&'*/?^`{|}~".contains(byte) || *byte >= 0x80;
+    // Of what RFC 5322 allows, what people have; quotes and equals signs more often stand before an address.
+    let is_of_address = |byte: &u8| byte.is_ascii_alphanumeric() || b"._%+-".contains(byte) || *byte >= 0x80;
     let goes_on = |byte: &u8, next: Option<&u8>| match byte {
         // A full stop at the end of a sentence.
-        b'.' => next.is_some_and(|next| next.is_ascii_alphanumeric()),
+        b'.' => next.is_some_and(u8::is_ascii_alphanumeric),
         byte => byte.is_ascii_alphanumeric() || *byte == b'-' || *byte >= 0x80,
     };
     let last = text.len().checked_sub(address.len()).filter(|_| !address.is_empty());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{act, config, done, places};
 use crate::support::{Allowed, Answer, App, Exit, Ledger, Maildir, Maildirq, from_environment};
 
-const MAILS: u64 = 3;
+const MAILS: usize = 3;
 /// More calls of one name than so few mails can explain.
 const ENOUGH: usize = 300;
 
@@ -39,13 +39,7 @@ fn kill_at_each(words: &str) -> usize {
 }
 
 fn is_killed_at(words: &str, call: &str, nth: usize) -> bool {
-    let (maildir, app) = (Maildir::in_memory(), App::answering(|_| Answer::status(422)));
-    let toml = config(&maildir, &app.url());
-    let mut ledger = Ledger::produce(&maildir, MAILS, nth as u64);
-    assert_eq!(Maildirq::drain_config(&toml).run().exit(), Exit::SomeDead);
-    if words.starts_with("bury") {
-        assert_eq!(done(&toml, "retry state:dead --yes").0, Exit::Ok);
-    }
+    let Scene { maildir, app, toml, mut ledger } = Scene::set(words, nth);
     let before = names(&maildir);
 
     let killed = act(&toml, words).killed_at(call, nth).run();
@@ -54,11 +48,7 @@ fn is_killed_at(words: &str, call: &str, nth: usize) -> bool {
     assert_eq!(names(&maildir), before, "{words}, killed at {call} {nth}");
     bring_home(&maildir, &app, &toml);
     let verdict = ledger.check(&app.deliveries(), Allowed::nothing());
-    assert_eq!(
-        (verdict.accepted, verdict.waiting, verdict.dead),
-        (MAILS as usize, 0, 0),
-        "{words}, {call} {nth}: {verdict}"
-    );
+    assert_eq!((verdict.accepted, verdict.waiting, verdict.dead), (MAILS, 0, 0), "{words}, {call} {nth}: {verdict}");
     killed.exit() == Exit::Signal(9)
 }
 
@@ -117,4 +107,59 @@ fn killed_at_any_moment_beside_a_daemon_nothing_is_lost() {
     bring_home(&maildir, &app, &toml);
     let verdict = ledger.check(&app.deliveries(), Allowed::nothing());
     assert_eq!((verdict.accepted, verdict.dead), (200, 0), "{verdict}");
+}
+
+/// What fails says so; what is told of as done is done, and nothing is lost.
+#[test]
+fn failing_at_each_call_nothing_is_lost() {
+    let mut failures = 0;
+    for words in ["retry state:dead --yes", "drop state:dead --yes", "bury state:new,retry --yes"] {
+        for (call, errno) in [
+            ("flock", "EIO"),
+            ("utimensat", "EIO"),
+            ("fdatasync", "EIO"),
+            ("renameat2", "EIO"),
+            ("renameat2", "ENOSPC"),
+            ("fsync", "EIO"),
+        ] {
+            failures += (1..ENOUGH).take_while(|&nth| has_failed_at(words, call, errno, nth)).count();
+        }
+    }
+    assert!(failures > 20, "{failures}");
+}
+
+fn has_failed_at(words: &str, call: &str, errno: &str, nth: usize) -> bool {
+    let Scene { maildir, app, toml, mut ledger } = Scene::set(words, nth);
+    let before = names(&maildir);
+
+    let failed = act(&toml, words).failing(call, errno, &nth.to_string()).run();
+
+    let what = format!("{words}, {call} {errno} {nth}: {:?}", failed.exit());
+    assert!(matches!(failed.exit(), Exit::Ok | Exit::Disk), "{what}");
+    assert_eq!(names(&maildir), before, "{what}");
+    bring_home(&maildir, &app, &toml);
+    let verdict = ledger.check(&app.deliveries(), Allowed::nothing());
+    assert_eq!((verdict.accepted, verdict.waiting, verdict.dead), (MAILS, 0, 0), "{what}: {verdict}");
+    failed.injections() > 0
+}
+
+/// Mail to be acted on.
+struct Scene {
+    maildir: Maildir,
+    app: App,
+    toml: String,
+    ledger: Ledger,
+}
+
+impl Scene {
+    fn set(words: &str, seed: usize) -> Scene {
+        let (maildir, app) = (Maildir::in_memory(), App::answering(|_| Answer::status(422)));
+        let toml = config(&maildir, &app.url());
+        let ledger = Ledger::produce(&maildir, MAILS as u64, seed as u64);
+        assert_eq!(Maildirq::drain_config(&toml).run().exit(), Exit::SomeDead);
+        if words.starts_with("bury") {
+            assert_eq!(done(&toml, "retry state:dead --yes").0, Exit::Ok);
+        }
+        Scene { maildir, app, toml, ledger }
+    }
 }
