@@ -6,6 +6,7 @@ use std::fmt::Write;
 /// The commands, by what a person is about to do.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Run", &["watch", "drain", "deliver"]),
+    ("Look", &["status", "list", "show", "tail"]),
     ("Act", &["retry", "bury", "drop", "pause", "resume", "forget"]),
     ("Set up", &["init", "check", "route", "send", "demo", "gen"]),
 ];

@@ -13,6 +13,7 @@ mod exit;
 mod forget;
 mod generate;
 mod init;
+mod list;
 mod mail;
 mod map;
 mod pause;
@@ -23,11 +24,13 @@ mod run;
 mod select;
 mod send;
 mod signals;
+mod terminal;
 mod watch;
 
 pub use exit::Exit;
 
 use crate::logging;
+use crate::query::{FIELDS, Query};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -46,6 +49,8 @@ enum Verb {
     Watch(watch::Args),
     Drain(drain::Args),
     Deliver(deliver::Args),
+    #[command(visible_alias = "ls")]
+    List(list::Args),
     Check(check::Args),
     Demo(demo::Args),
     Retry(retry::Args),
@@ -71,7 +76,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     if arguments.len() < 2 {
         return print(map).err().unwrap_or(Exit::Ok);
     }
-    let parsed = program.override_help(map).try_get_matches_from(arguments);
+    let parsed = program.override_help(map).try_get_matches_from(as_written(arguments));
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -85,6 +90,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Watch(args) => watch::run(&args),
         Verb::Drain(args) => drain::run(&args),
         Verb::Deliver(args) => deliver::run(&args),
+        Verb::List(args) => list::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Retry(args) => retry::run(&args),
@@ -98,6 +104,24 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Send(args) => send::run(&args),
         Verb::Generate(args) => generate::run(&args),
     }
+}
+
+/// What people write, as the parser of flags takes it: `dead` is short for `list dead --group`, and a negated term of a
+/// query (`-queue:billing`) is no flag.
+fn as_written(arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_short = arguments.get(1).is_some_and(|verb| verb == "dead");
+    let (program, given) = if is_short {
+        let [list, dead, group] = ["list", "dead", "--group"].map(OsString::from);
+        (vec![arguments[0].clone(), list, dead, group], &arguments[2..])
+    } else {
+        (Vec::new(), &arguments[..])
+    };
+    let negated = |word: &OsString| {
+        let term = word.to_str().and_then(|word| word.strip_prefix('-')).filter(|term| Query::is_term(term))?;
+        FIELDS.iter().any(|(field, _)| term.starts_with(&format!("{field}:"))).then(|| format!("!{term}").into())
+    };
+    let given = given.iter().map(|word| negated(word).unwrap_or_else(|| word.clone()));
+    program.into_iter().chain(given).collect()
 }
 
 /// Prints what was asked for, on standard output. A reader that has gone away wants no more.

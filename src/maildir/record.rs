@@ -155,6 +155,14 @@ impl Record {
         })
     }
 
+    /// The same, without what was read of it: that is read again when it is asked for.
+    #[must_use]
+    pub fn without_text(mut self) -> Self {
+        self.tale.take();
+        self.summary.take();
+        self
+    }
+
     /// Whether something is attached to it; None where nobody can tell. It is read whole for that.
     pub fn has_attachment(&self) -> Option<bool> {
         *self.has_attachment.get_or_init(|| {
