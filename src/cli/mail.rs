@@ -63,10 +63,10 @@ pub fn read(path: &Path) -> Result<Mail, Exit> {
     Ok(mail)
 }
 
-/// Opens the message in the file at `path`, whatever it holds.
+/// The message in the file at `path`, whatever is in there.
 ///
 /// # Errors
-/// There is no regular file, or it cannot be read.
+/// It cannot be read, or is no regular file.
 pub fn open(path: &Path) -> io::Result<Mail> {
     // A pipe that nobody writes to must not hold us up, and whoever owns a Maildir may put anything into it.
     let file = Arc::new(File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?);

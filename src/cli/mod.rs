@@ -23,6 +23,7 @@ mod route;
 mod run;
 mod select;
 mod send;
+mod show;
 mod signals;
 mod terminal;
 mod watch;
@@ -51,6 +52,7 @@ enum Verb {
     Deliver(deliver::Args),
     #[command(visible_alias = "ls")]
     List(list::Args),
+    Show(show::Args),
     Check(check::Args),
     Demo(demo::Args),
     Retry(retry::Args),
@@ -91,6 +93,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Drain(args) => drain::run(&args),
         Verb::Deliver(args) => deliver::run(&args),
         Verb::List(args) => list::run(&args),
+        Verb::Show(args) => show::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Retry(args) => retry::run(&args),

@@ -28,7 +28,6 @@
 //! | `survey` | counting what waits, without changing anything |
 //! | `records`, `record`, `tale`, `summary` | the messages by state, and what is known of each, without changing anything |
 //! | `counts` | how many there are of each state |
-//! | `find` | finding one message by its id or name, without changing anything |
 //! | `trail` | following one message on its way, without changing anything |
 //! | `holders` | who holds a message, without changing anything |
 //! | `inspect` | looking for what would go wrong, without changing anything |
@@ -49,7 +48,6 @@ mod complaints;
 mod counts;
 mod crash;
 mod deliver;
-mod find;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hands;
@@ -95,7 +93,6 @@ pub use act::{Act, Acted, Forgotten, Operator, Retry, Seen};
 pub use common::Settings;
 pub use counts::{Counts, Tally};
 pub use deliver::{Delivery, Refusal, deliver};
-pub use find::{Located, Whereabouts, find};
 pub use history::{DoneMail, HISTORY, read_history, rewrite_history};
 pub use holders::{Holder, holders};
 pub use inspect::{inspect, signs_of_a_client};

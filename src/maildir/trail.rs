@@ -1,12 +1,13 @@
 //! Following one message on its way, only by looking: where its file is, what its story says, who holds it.
 
-use super::find::{Whereabouts, find};
 use super::hands::holdings;
 use super::identity;
 use super::layout::{HANDS, Layout, OpenError, PAUSED, STORY, stat};
-use super::names::id_of_name;
+use super::names::{base, id_of_name};
+use super::records::View;
+use super::served::Options;
 use super::story::{Event, Line, Story};
-use crate::engine::Id;
+use crate::engine::{Id, State, States};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -100,12 +101,20 @@ impl Trail {
     }
 
     fn look_for_gone(&self, id: Option<Id>) -> Result<Stage, OpenError> {
-        let found = find(&self.maildir, &self.name)?;
-        Ok(match found.first().map(|located| located.whereabouts) {
-            None => Stage::Done,
-            Some(Whereabouts::Waiting) => Stage::Waiting,
-            Some(Whereabouts::Opened) => Stage::Opened,
-            Some(Whereabouts::Dead) => {
+        let view = View::of(&self.maildir, &Options::default())?;
+        let mut state = None;
+        for record in view.records(States::ALL)? {
+            let record = record?;
+            if base(record.name()) == self.name.as_bytes() {
+                state = Some(record.state);
+                break;
+            }
+        }
+        Ok(match state {
+            None | Some(State::Done) => Stage::Done,
+            Some(State::New | State::Running | State::Retry) => Stage::Waiting,
+            Some(State::Opened) => Stage::Opened,
+            Some(State::Dead | State::Trash) => {
                 // What its story says does not change that it is dead.
                 let story = id.and_then(|id| Story::read(&self.root, id).ok().flatten());
                 Stage::Dead(story.and_then(|story| story.last).map(Failure::from).unwrap_or_default())

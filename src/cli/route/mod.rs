@@ -9,6 +9,7 @@ use super::config_file::ConfigArg;
 use super::{Exit, complain, print};
 use crate::config::Config;
 use crate::engine::text::printable;
+use crate::maildir::Record;
 use expect::Expectations;
 use std::io;
 use std::path::PathBuf;
@@ -57,6 +58,17 @@ pub struct Args {
     /// Print a command line that sends the whole request; secrets stand there as variables
     #[arg(long, conflicts_with_all = ["json", "expect", "payload"])]
     curl: bool,
+}
+
+/// Prints what the target of a message gets, or a command line that sends it.
+///
+/// # Errors
+/// It cannot be told; that was told of, and this is how to end.
+pub fn show_request(file: &ConfigArg, record: &Record, curl: bool) -> Result<Exit, Exit> {
+    let mail = record.id.map_or_else(|| record.path().display().to_string(), |id| id.to_string());
+    let (file, mail) = (file.clone(), vec![mail]);
+    let args = Args { file, mail, to: None, from: None, queue: None, expect: None, json: false, payload: !curl, curl };
+    request::run(&args)
 }
 
 /// Explains.

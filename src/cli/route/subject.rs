@@ -1,12 +1,11 @@
 //! What is to be explained: messages from files, from standard input, or from a Maildir.
 
+use super::super::select::{one, views};
 use super::super::{Exit, complain, mail};
 use super::Args;
 use crate::config::{Config, Queue};
 use crate::engine::text::printable;
 use crate::engine::{Id, Message, Route};
-use crate::maildir::{Located, Whereabouts, find};
-use crate::wire;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -103,48 +102,7 @@ fn locate<'a>(given: &str, args: &Args, config: &'a Config, usual: &'a Queue) ->
     if given == mail::STDIN || path.exists() || given.contains('/') {
         return Ok(Found { path: path.to_owned(), queue: usual, known: None });
     }
-    let places = wire::places(config).map_err(|error| told(&error))?;
-    let is_asked = |queue: &str| args.queue.as_deref().is_none_or(|name| name == queue);
-    let mut found = Vec::new();
-    let mut searched = Vec::new();
-    for (place, options) in places.iter().filter(|(_, options)| is_asked(&options.queue)) {
-        searched.push(place.path.display().to_string());
-        for located in find(&place.path, given).map_err(|error| told(&error))? {
-            found.push((located, &*options.queue));
-        }
-    }
-    match &found[..] {
-        [(Located { path, id, arrived, .. }, queue)] => {
-            let known = id.map(|id| (id, *arrived));
-            Ok(Found { path: path.clone(), queue: mail::queue(config, Some(queue))?, known })
-        }
-        [] => {
-            complain(format_args!(
-                "there is no file and no message `{}`\n  = searched: new, cur and dead of {}\n  = try: a path, at least 6 characters of an id, or the name of a message's file",
-                printable(given.as_bytes()),
-                searched.join(", ")
-            ));
-            Err(Exit::NoInput)
-        }
-        several => {
-            let lines: String = several.iter().map(|(located, queue)| candidate(located, queue)).collect();
-            complain(format_args!("`{}` may be any of these:{lines}", printable(given.as_bytes())));
-            Err(Exit::Usage)
-        }
-    }
-}
-
-fn told(error: &crate::maildir::OpenError) -> Exit {
-    complain(error);
-    Exit::from(error)
-}
-
-fn candidate(located: &Located, queue: &str) -> String {
-    let id = located.id.map_or_else(|| "without an id".into(), |id| id.to_string());
-    let state = match located.whereabouts {
-        Whereabouts::Waiting => "new",
-        Whereabouts::Opened => "opened",
-        Whereabouts::Dead => "dead",
-    };
-    format!("\n  {id}  {queue}  {state:<6}  {}", printable(located.path.as_os_str().as_encoded_bytes()))
+    let record = one(&views(config, args.queue.as_deref())?, given)?;
+    let known = record.id.map(|id| (id, record.arrived()));
+    Ok(Found { path: record.path(), queue: mail::queue(config, Some(record.queue()))?, known })
 }
