@@ -27,6 +27,8 @@ pub enum Exit {
     NoPermission,
     /// The configuration.
     Config,
+    /// For `status --check`: what monitoring plugins say. 0 is OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    Plugin(u8),
     /// Ended by this signal.
     Signal(u8),
 }
@@ -44,6 +46,7 @@ impl From<Exit> for ExitCode {
             Exit::TempFail => 75,
             Exit::NoPermission => 77,
             Exit::Config => 78,
+            Exit::Plugin(level) => level,
             Exit::Signal(number) => 128 + number,
         })
     }

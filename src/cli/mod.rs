@@ -25,6 +25,7 @@ mod select;
 mod send;
 mod show;
 mod signals;
+pub mod status;
 mod terminal;
 mod watch;
 
@@ -50,6 +51,7 @@ enum Verb {
     Watch(watch::Args),
     Drain(drain::Args),
     Deliver(deliver::Args),
+    Status(status::Args),
     #[command(visible_alias = "ls")]
     List(list::Args),
     Show(show::Args),
@@ -92,6 +94,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Watch(args) => watch::run(&args),
         Verb::Drain(args) => drain::run(&args),
         Verb::Deliver(args) => deliver::run(&args),
+        Verb::Status(args) => status::run(&args),
         Verb::List(args) => list::run(&args),
         Verb::Show(args) => show::run(&args),
         Verb::Check(args) => check::run(&args),

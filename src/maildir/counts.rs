@@ -34,7 +34,8 @@ impl Counts {
         Ok(counts)
     }
 
-    fn add(&mut self, state: State, arrived: SystemTime) {
+    /// Counts one more, which came then.
+    pub fn add(&mut self, state: State, arrived: SystemTime) {
         let tally = &mut self.0[state as usize];
         tally.count += 1;
         tally.oldest = tally.oldest.into_iter().chain([arrived]).min();

@@ -109,28 +109,43 @@ impl View {
     /// # Errors
     /// The Maildir cannot be read.
     pub fn held(&self) -> Result<HashSet<Id>, OpenError> {
-        let Some(hands) = self.open(HANDS)? else { return Ok(HashSet::new()) };
         let mut ids = HashSet::new();
-        for entry in hands {
+        for mut file in self.hands()? {
+            let held = holdings(&mut file).map_err(OpenError::io(&self.path, HANDS))?;
+            if !held.is_empty() && is_of_a_process(&file) {
+                ids.extend(held.into_iter().map(|holding| holding.id));
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Whether a process serves this Maildir.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_served(&self) -> Result<bool, OpenError> {
+        Ok(self.hands()?.iter().any(is_of_a_process))
+    }
+
+    /// What processes have written down, those that have crashed among them.
+    fn hands(&self) -> Result<Vec<File>, OpenError> {
+        let Some(folder) = self.open(HANDS)? else { return Ok(Vec::new()) };
+        let mut files = Vec::new();
+        for entry in folder {
             let entry = entry.map_err(OpenError::io(&self.path, HANDS))?;
             let path = [OsStr::new(HANDS), OsStr::from_bytes(entry.file_name().to_bytes())].join(OsStr::new("/"));
             let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-            let mut file = match openat(&self.root, &*path, flags, Mode::empty()) {
+            let file = match openat(&self.root, &*path, flags, Mode::empty()) {
                 Ok(file) => File::from(file),
                 // Its process has just ended.
                 Err(Errno::NOENT) => continue,
                 Err(error) => return Err(OpenError::io(&self.path, HANDS)(error)),
             };
-            if !file.metadata().is_ok_and(|found| found.is_file()) {
-                continue;
-            }
-            let held = holdings(&mut file).map_err(OpenError::io(&self.path, HANDS))?;
-            // What a crash has left behind is nobody's work. This is the lock of a process, not of a message.
-            if !held.is_empty() && fs2::FileExt::try_lock_shared(&file).is_err() {
-                ids.extend(held.into_iter().map(|holding| holding.id));
+            if file.metadata().is_ok_and(|found| found.is_file()) {
+                files.push(file);
             }
         }
-        Ok(ids)
+        Ok(files)
     }
 
     /// A folder to be read; nothing where it is not there.
@@ -142,6 +157,12 @@ impl View {
             Err(error) => Err(OpenError::io(&self.path, folder)(error)),
         }
     }
+}
+
+/// Whether the process that this hands file is of is alive. What a crash has left behind is nobody's work. This is the
+/// lock of a process, not of a message.
+fn is_of_a_process(hands: &File) -> bool {
+    fs2::FileExt::try_lock_shared(hands).is_err()
 }
 
 /// A walk over the messages of a Maildir.

@@ -28,7 +28,7 @@ pub enum What {
     Crashed,
     /// A person asked for it to be tried again.
     Asked,
-    /// A person has dropped it.
+    /// A person dropped it.
     Dropped,
     /// Something that this version does not know.
     Other,

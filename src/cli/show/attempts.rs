@@ -31,6 +31,8 @@ fn outcome(chapter: &Chapter) -> String {
         What::Crashed => "a process died while it read the message".into(),
         What::Asked if reason.is_empty() => "somebody asked for it again".into(),
         What::Asked => format!("somebody asked for it again: {reason}"),
+        What::Dropped if reason.is_empty() => "somebody dropped it".into(),
+        What::Dropped => format!("somebody dropped it: {reason}"),
         What::Other => format!("(an event of a later version) {reason}"),
     };
     let is_free = chapter.what == What::Failed && !chapter.is_charged;
