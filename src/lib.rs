@@ -13,6 +13,9 @@
 //! | [`secret`] | text that is never shown |
 //! | [`config`] | the TOML file and what it means |
 //! | [`query`] | the language in which messages are asked for |
+//! | [`control`] | what only the daemon knows, told over a socket of its own |
+//! | [`metrics`] | metrics for Prometheus: every name, once |
+//! | [`web`] | the same, and whether it is alive and ready, over HTTP |
 //! | [`wire`] | the one file that knows every adapter: configuration → queue, routes, targets |
 //! | [`cli`] | one verb, one file |
 //! | [`logging`] | how log lines look |
@@ -23,15 +26,18 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod engine;
 pub mod logging;
 pub mod mail;
 pub mod maildir;
+pub mod metrics;
 pub mod payload;
 pub mod query;
 pub mod secret;
 mod system;
 pub mod target;
+pub mod web;
 pub mod wire;
 
 /// A new process has what is open here, locks included, until it becomes another program. So tests that

@@ -2,11 +2,12 @@
 //! that run them.
 
 mod open_files;
+mod telling;
 
 pub use open_files::{Crowd, files_for, fit_into_open_files, hands_within};
 
 use crate::config::{Config, TargetKind};
-use crate::engine::{Conditions, Destination, Engine, Queue, Routes, Stop, Target, Terms, Until};
+use crate::engine::{Conditions, Destination, Engine, Nobody, Observer, Queue, Routes, Stop, Target, Terms, Until};
 use crate::maildir::{Layout, Maildir, MaildirQueue, OpenError, Options, Place, Settings, find_places};
 use crate::target::{Account, CommandTarget, UrlTarget, WorkerConfig, WorkerPool};
 use anyhow::anyhow;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
+use telling::{Onlookers, Outlets};
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
@@ -45,6 +47,8 @@ pub struct Service {
     plan: Plan,
     built: Mutex<Built>,
     reloaded: Notify,
+    /// What a daemon tells of itself; a run that ends by itself has nobody to tell.
+    outlets: Option<Outlets>,
 }
 
 /// What is there now, to be used again by the next configuration as far as it is the same there.
@@ -96,24 +100,32 @@ pub fn places(config: &Config) -> Result<Vec<(Place, Options)>, OpenError> {
 }
 
 impl Service {
-    /// Puts everything together. Also returns the Maildirs that were never served before.
+    /// Puts everything together, inside of a Tokio runtime. Also returns the Maildirs that were never served before.
     ///
     /// # Errors
-    /// A Maildir or a target that cannot be used.
+    /// A Maildir, a target or an address that cannot be used.
     pub fn start(config: Config, plan: Plan, stop: Stop) -> anyhow::Result<(Self, Vec<PathBuf>)> {
         let hands = config.targets.iter().map(|target| target.concurrency).sum();
         let lanes = lanes(hands);
         let settings =
             Settings { since: plan.since, hands, removes_aside: hands > lanes, watch: plan.until == Until::Stopped };
-        let queue = Arc::new(MaildirQueue::new(settings)?);
+        let onlookers = (plan.until == Until::Stopped).then(Onlookers::default);
+        let observer = onlookers.as_ref().map_or_else(|| Arc::new(Nobody) as Arc<dyn Observer>, Onlookers::as_one);
+        let queue = Arc::new(MaildirQueue::observed(settings, Arc::clone(&observer))?);
         let Targets { destinations, pools } = build(&config, lanes, None).map_err(|(error, _)| error)?;
         let found = find_maildirs(&config, &queue, None)?;
         let routes = routes(&config, &destinations);
         queue.serve(found.maildirs);
         let served: Arc<dyn Queue> = Arc::<MaildirQueue>::clone(&queue);
-        let engine = Arc::new(Engine::new(served, routes, plan.until, stop, Conditions::default()));
+        let engine = Engine::new(served, routes, plan.until, stop, Conditions::default()).observed_by(observer);
+        let engine = Arc::new(engine);
+        let outlets = onlookers.map(|onlookers| Outlets::new(Arc::clone(&engine), Arc::clone(&queue), onlookers));
+        if let Some(outlets) = &outlets {
+            outlets.open(&config, outlets.prepare(config.web.as_ref())?);
+        }
         let built = Mutex::new(Built { config, destinations, pools, unusable: found.unusable });
-        Ok((Service { engine, queue, lanes, plan, built, reloaded: Notify::new() }, found.first_started))
+        let service = Service { engine, queue, lanes, plan, built, reloaded: Notify::new(), outlets };
+        Ok((service, found.first_started))
     }
 
     /// Goes on with another configuration, wholly or not at all. What is the same in both is kept as
@@ -135,9 +147,16 @@ impl Service {
             Ok(found) => found,
             Err(error) => return Err(self.give_up(error, pools)),
         };
+        let next = match self.outlets.as_ref().map(|outlets| outlets.prepare(config.web.as_ref())).transpose() {
+            Ok(next) => next,
+            Err(error) => return Err(self.give_up(error, pools)),
+        };
         let mut built = self.built();
         self.engine.reroute(routes(&config, &destinations), || self.queue.serve(found.maildirs));
         pools.extend(take(&mut built.pools).into_iter().filter(|pool| !pool.has_ended()));
+        if let (Some(outlets), Some(next)) = (&self.outlets, next) {
+            outlets.open(&config, next);
+        }
         *built = Built { config, destinations, pools, unusable: found.unusable };
         self.reloaded.notify_one();
         Ok(())
@@ -148,6 +167,13 @@ impl Service {
         pools.iter().for_each(WorkerPool::end);
         self.built().pools.append(&mut pools);
         error
+    }
+
+    /// Tells whoever asks that a reload has failed, and why.
+    pub fn reload_failed(&self, reason: &str) {
+        if let Some(outlets) = &self.outlets {
+            outlets.reload_failed(reason);
+        }
     }
 
     /// Has the processes of all workers replaced, each by one that is ready before it leaves.
@@ -205,6 +231,9 @@ impl Service {
         built.unusable = found.unusable;
         if !is_same {
             self.engine.exchange(|| self.queue.serve(found.maildirs));
+            if let Some(outlets) = &self.outlets {
+                outlets.open_control();
+            }
         }
         Ok(())
     }

@@ -215,7 +215,10 @@ async fn reload(source: &Source<'_>, service: &Service, plan: Plan) {
     };
     match reloaded.await {
         Ok((queues, routes, targets)) => tracing::info!(event = "reloaded", queues, routes, targets),
-        Err(reason) => tracing::error!(event = "reload_failed", reason, "the old configuration stays in force"),
+        Err(reason) => {
+            tracing::error!(event = "reload_failed", reason, "the old configuration stays in force");
+            service.reload_failed(&reason);
+        }
     }
 }
 

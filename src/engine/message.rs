@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The identity of a message: 26 characters of lower-case base32 (RFC 4648), the first 130 bits of
 /// a SHA-256. The same for every process, host and attempt; the application gets it as
@@ -175,6 +175,19 @@ impl Message {
         }
     }
 
+    /// How long after its arrival this is. A name of the form that maildir(5) has tells the second, and most deliveries
+    /// the microsecond, too (`M123456`).
+    pub fn waited(&self, at: SystemTime) -> Duration {
+        at.duration_since(self.arrived + self.micros_of_arrival()).unwrap_or_default()
+    }
+
+    fn micros_of_arrival(&self) -> Duration {
+        let is_by_name = self.arrived.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|time| time.subsec_nanos() == 0);
+        let delivery = self.name.split('.').nth(1).filter(|_| is_by_name).unwrap_or_default();
+        let digits = delivery.split('M').skip(1).find_map(|rest| rest.get(..6)?.parse::<u64>().ok());
+        Duration::from_micros(digits.unwrap_or_default())
+    }
+
     /// The number of the coming attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.history.tries.saturating_add(1)
@@ -203,6 +216,24 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_long_a_message_has_waited_is_counted_from_the_microsecond_of_its_delivery() {
+        let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1_762_087_331);
+        let millis = Duration::from_millis;
+        for (name, arrived, waited) in [
+            ("1762087331.V801I2a0f3cM250000.mx1", second, 750),
+            ("1762087331.M250000P7Q0R00000000.mx1", second, 750),
+            ("1762087331.1234.mx1", second, 1000),
+            ("1762087331.M12.M250000", second, 1000),
+            ("1762087331.Mé50000x.mx1", second, 1000),
+            ("report.M250000.eml", second + millis(100), 900),
+            ("1762087331.M999999P1.mx1", second + Duration::from_hours(1), 0),
+        ] {
+            let message = Message { name: name.into(), arrived, ..Message::sample() };
+            assert_eq!(message.waited(second + millis(1000)), millis(waited), "{name}");
+        }
+    }
 
     #[test]
     fn an_id_is_26_characters_of_base32_and_reads_back() {

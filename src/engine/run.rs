@@ -248,6 +248,17 @@ impl Engine {
         }
     }
 
+    /// Why nothing is claimed now, if that is so.
+    pub fn not_claiming(&self) -> Option<String> {
+        if self.is_over() {
+            Some("it is about to end".into())
+        } else if self.stop.may_claim() {
+            self.queue.fault()
+        } else {
+            Some("it is quiet until SIGCONT".into())
+        }
+    }
+
     /// What was done so far.
     pub fn counts(&self) -> Report {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -4,6 +4,8 @@
 //! its `new/` finds it again), but it must not hold a message back that may be taken.
 
 use super::lineup::{Lineup, Turn};
+use super::names::delivered_at;
+use super::stock::InHand;
 use crate::engine::Id;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -348,6 +350,21 @@ impl Backlog {
     /// How many messages wait for this target to be open.
     pub(super) fn parked_under(&self, target: &str) -> usize {
         self.lineup.parked_under(target)
+    }
+
+    /// What is known of a Maildir's messages that wait or are worked on.
+    pub(super) fn in_hand(&self, maildir: u32) -> InHand {
+        let mut found = InHand::default();
+        let entries = self.maildirs.get(&maildir).into_iter().flat_map(|known| known.entries.values());
+        for entry in entries.filter(|entry| entry.place != Place::Odd) {
+            let pile = match (entry.place, entry.awaits, entry.turn) {
+                (Place::Held, ..) | (Place::Waiting(_), Awaits::Holder, _) => &mut found.running,
+                (.., Turn::Again) => &mut found.retry,
+                (.., Turn::First) => &mut found.new,
+            };
+            pile.add(delivered_at(&entry.name));
+        }
+        found
     }
 
     /// When the first waiting message is due.

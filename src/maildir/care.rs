@@ -1,5 +1,6 @@
 //! The regular work on one Maildir.
 
+use super::claim::in_new;
 use super::complaints::{About, Complaints};
 use super::hands::Hands;
 use super::layout::PAUSED;
@@ -10,8 +11,10 @@ use super::watch::Watch;
 use super::wishes::Asked;
 use super::{act, layout, recover, story, sweep};
 use crate::engine::is_shortage;
+use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -22,6 +25,8 @@ struct UnderWay {
     changed: SystemTime,
     /// Whether what is known is looked at again, too.
     is_thorough: bool,
+    /// Whether an event should have told of what it finds.
+    is_rescan: bool,
 }
 
 /// What is known, and to be done, of one Maildir.
@@ -29,6 +34,8 @@ pub(super) struct Care {
     maildir: Arc<Maildir>,
     is_watching: bool,
     under_way: Option<UnderWay>,
+    /// Whether a search has seen all of it at least once.
+    has_searched: bool,
     /// When the folder was last changed before the last search that saw all of it.
     searched: Option<SystemTime>,
     next_search: Instant,
@@ -47,6 +54,7 @@ impl Care {
             maildir,
             is_watching: false,
             under_way: None,
+            has_searched: false,
             searched: None,
             next_search: Instant::now(),
             asked: Asked::ALL,
@@ -102,7 +110,8 @@ impl Care {
             }
         }
         if asked.search || (is_due && self.under_way.is_none()) {
-            self.begin_search(asked.search || !self.is_watching, complaints);
+            // What was asked for was told of: by more events than there was room for, or by a lost one.
+            self.begin_search(asked.search || !self.is_watching, self.has_searched && !asked.search, complaints);
         }
         if is_due {
             self.next_search = Instant::now() + self.pace();
@@ -116,10 +125,12 @@ impl Care {
         };
         let watched = started.and_then(|watch| watch.follow(&self.maildir));
         self.is_watching = watched.is_ok();
+        self.maildir.is_watched.store(self.is_watching, Ordering::Relaxed);
         match watched {
             Ok(is_another_folder) => {
                 if is_another_folder {
                     self.searched = None;
+                    self.has_searched = false;
                 }
                 complaints.withdraw(About::Watching, &self.maildir);
             }
@@ -141,7 +152,7 @@ impl Care {
     }
 
     /// Begins a search, unless the folder is as the last one left it.
-    fn begin_search(&mut self, is_thorough: bool, complaints: &mut Complaints) {
+    fn begin_search(&mut self, is_thorough: bool, is_rescan: bool, complaints: &mut Complaints) {
         let layout = &self.maildir.layout;
         let changed = layout.check_in_place().and_then(|()| {
             let found = layout::stat(layout.root(), "new").map_err(|error| layout.error("new", error))?;
@@ -149,7 +160,7 @@ impl Care {
         });
         let begun = match changed {
             Ok(changed) if self.searched == Some(changed) && !is_thorough => return,
-            Ok(changed) => Search::begin(layout).map(|search| UnderWay { search, changed, is_thorough }),
+            Ok(changed) => Search::begin(layout).map(|search| UnderWay { search, changed, is_thorough, is_rescan }),
             Err(error) => Err(error),
         };
         match begun {
@@ -166,7 +177,11 @@ impl Care {
         let Some(under_way) = &mut self.under_way else { return };
         match under_way.search.bite(&self.maildir.layout) {
             Ok(None) => self.end_search(complaints),
-            Ok(Some(found)) => self.maildir.add_found(&under_way.search, found, under_way.is_thorough),
+            Ok(Some(found)) => {
+                let late_after =
+                    under_way.is_rescan.then(|| if self.is_watching { Self::COARSE } else { Duration::ZERO });
+                self.maildir.add_found(&under_way.search, found, under_way.is_thorough, late_after);
+            }
             Err(error) => {
                 self.under_way = None;
                 complaints.say(About::Searching, &self.maildir, error.to_string());
@@ -176,6 +191,7 @@ impl Care {
 
     fn end_search(&mut self, complaints: &mut Complaints) {
         self.maildir.common.backlog().end_search(self.maildir.number);
+        self.has_searched = true;
         complaints.withdraw(About::Searching, &self.maildir);
         if let Some(UnderWay { changed, .. }) = self.under_way.take() {
             let is_settled = SystemTime::now().duration_since(changed).is_ok_and(|age| age > Self::COARSE);
@@ -200,8 +216,8 @@ impl Maildir {
         }
     }
 
-    /// Adds what a search has found.
-    fn add_found(&self, search: &Search, found: Vec<Found>, is_thorough: bool) {
+    /// Adds what a search has found. Where an event should have told of it so long after it came, it is found late.
+    fn add_found(&self, search: &Search, found: Vec<Found>, is_thorough: bool, late_after: Option<Duration>) {
         for file in found {
             let key = self.key_of(file.id);
             let is_known = self.common.backlog().see(key);
@@ -209,8 +225,18 @@ impl Maildir {
                 self.set_odd(key, &file.name, kind);
             } else if file.odd.is_none() && (!is_known || is_thorough) {
                 self.add(search, &file);
+                if !is_known && late_after.is_some_and(|age| self.is_there_for(&file.name, age)) {
+                    self.common.observer.found_late(&self.options.queue);
+                }
             }
         }
+    }
+
+    /// Whether a file is in `new/` for longer than this. Its ctime is that of its coming here, whatever its name says.
+    fn is_there_for(&self, name: &OsStr, age: Duration) -> bool {
+        let Ok(found) = layout::stat(self.layout.root(), &*in_new(name)) else { return false };
+        let came = story::system_time(found.st_ctime, found.st_ctime_nsec);
+        age.is_zero() || SystemTime::now().duration_since(came).is_ok_and(|past| past > age)
     }
 
     fn add(&self, search: &Search, file: &Found) {

@@ -25,6 +25,7 @@
 //! | `sweep` | stories whose message is gone |
 //! | `retention`, `history` | how long is remembered what was done and dropped; which mail was done |
 //! | `upkeep`, `care`, `wishes`, `complaints` | the regular work: watching, recovering, searching, sweeping |
+//! | `stock` | how much there is in a Maildir that is served |
 //! | `survey` | counting what waits, without changing anything |
 //! | `records`, `record`, `tale`, `summary` | the messages by state, and what is known of each, without changing anything |
 //! | `counts` | how many there are of each state |
@@ -73,6 +74,7 @@ mod recover;
 mod retention;
 mod search;
 mod served;
+mod stock;
 mod story;
 mod summary;
 mod survey;
@@ -107,6 +109,7 @@ pub use record::Record;
 pub use records::{Records, View};
 pub use retention::Retention;
 pub use served::{Maildir, Options};
+pub use stock::{Pile, Stock};
 pub use summary::Summary;
 pub use survey::{Waiting, survey};
 pub use tale::{Chapter, Tale, What};

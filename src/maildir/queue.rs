@@ -4,13 +4,15 @@ use super::common::{Common, Settings};
 use super::history;
 use super::layout::Layout;
 use super::served::{Maildir, Options};
+use super::stock::Stock;
 use super::upkeep::Upkeep;
 use super::writer;
 use crate::engine::{Bell, BoxFuture, Claim, Nobody, Observer, Outlook, Queue};
+use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
 /// Maildirs as a queue.
@@ -67,6 +69,32 @@ impl MaildirQueue {
     #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
     pub fn len(&self) -> usize {
         self.common.served().all().count()
+    }
+
+    /// Whether events tell of the mail of all Maildirs; else some are searched each second.
+    pub fn is_watched(&self) -> bool {
+        self.common.served().all().all(|maildir| maildir.is_watched.load(Ordering::Relaxed))
+    }
+
+    /// The targets that a person has paused in some Maildir, as far as that is known here.
+    pub fn paused_targets(&self) -> BTreeSet<String> {
+        let served: Vec<_> = self.common.served().all().cloned().collect();
+        let told = |maildir: &Arc<Maildir>| {
+            let told = maildir.told_paused.lock().unwrap_or_else(PoisonError::into_inner);
+            told.keys().filter_map(|target| target.to_str().map(str::to_owned)).collect::<Vec<_>>()
+        };
+        served.iter().flat_map(told).collect()
+    }
+
+    /// How much there is in each Maildir. It lists folders, which takes as long as the disk does.
+    pub fn stocks(&self) -> Vec<Stock> {
+        let served: Vec<_> = self.common.served().all().cloned().collect();
+        served.iter().map(|maildir| maildir.stock()).collect()
+    }
+
+    /// The paths of all Maildirs that are served.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.common.served().all().map(|maildir| maildir.layout.path().to_owned()).collect()
     }
 
     /// Serves these Maildirs from now on, and no others. What is in hand of others is worked on to

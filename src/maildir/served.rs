@@ -74,6 +74,8 @@ pub struct Maildir {
     pub(super) told_paused: Mutex<BTreeMap<OsString, Option<SystemTime>>>,
     pub(super) unpaused: Unpaused,
     is_closed: AtomicBool,
+    /// Whether events tell of its mail.
+    pub(super) is_watched: AtomicBool,
     /// The disk had no room for another slot when it was asked last.
     is_short_of_slots: AtomicBool,
 }
@@ -115,6 +117,7 @@ impl Maildir {
             told_paused: Mutex::default(),
             unpaused: Unpaused::default(),
             is_closed: AtomicBool::new(false),
+            is_watched: AtomicBool::new(false),
             is_short_of_slots: AtomicBool::new(false),
         })
     }

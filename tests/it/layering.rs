@@ -14,10 +14,13 @@ const TABLE: &[(&str, &[&str])] = &[
     ("maildir", &["engine", "mail", "system"]),
     ("payload", &["engine", "mail", "secret"]),
     ("target", &["engine", "payload", "secret", "system"]),
+    ("control", &["engine", "mail"]),
+    ("metrics", &["engine", "maildir"]),
+    ("web", &["config", "secret"]),
     ("config", &["engine", "mail", "maildir", "payload", "target", "secret"]),
     ("query", &["engine", "mail", "maildir", "config"]),
-    ("wire", &["engine", "maildir", "target", "config"]),
-    ("cli", &["engine", "mail", "maildir", "payload", "target", "config", "query", "wire", "logging"]),
+    ("wire", &["engine", "maildir", "target", "config", "control", "metrics", "secret", "web"]),
+    ("cli", &["engine", "mail", "maildir", "payload", "target", "config", "control", "query", "wire", "logging"]),
 ];
 
 /// What the engine does not know of. (A body may be an open file; that is all.)
