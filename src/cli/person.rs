@@ -1,5 +1,6 @@
 //! Who is at the keyboard, and when they mean.
 
+use super::terminal::whole_time;
 use crate::config::parse_duration;
 use crate::engine::text::printable_within;
 use jiff::civil::{DateTime, Time};
@@ -7,6 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 use rustix::process::getuid;
 use std::env;
+use std::io::{IsTerminal, stdout};
 use std::time::{Duration, SystemTime};
 
 /// The longest name that is written down, in characters.
@@ -54,8 +56,11 @@ fn moment(text: &str, now: &Zoned) -> Option<SystemTime> {
 }
 
 /// A point in time as a person on a terminal reads it, by this machine's clock: `17:40`, or `16 Nov` where it is
-/// days away.
+/// days away. Elsewhere RFC 3339.
 pub fn shown(time: SystemTime) -> String {
+    if !stdout().is_terminal() {
+        return whole_time(time);
+    }
     let Ok(time) = Timestamp::try_from(time) else { return "never".into() };
     let away = time.duration_since(Timestamp::now()).unsigned_abs();
     let zoned = time.to_zoned(TimeZone::system());

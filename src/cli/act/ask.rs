@@ -1,13 +1,14 @@
 //! What is meant, and the question whether to go on.
 
 use super::super::select::short_id;
+use super::super::terminal::{span, whole_time};
 use super::super::{Exit, complain, say};
 use super::{Chosen, Verb, Which};
 use crate::engine::text::printable_within;
 use crate::maildir::Record;
 use std::fmt::Write;
 use std::io::{IsTerminal, Write as _, stderr, stdin};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// So many messages are acted on without a question.
 const FEW: usize = 25;
@@ -55,7 +56,7 @@ pub(super) fn page(chosen: &[Chosen], as_of: SystemTime, most: usize, which: &Wh
     }
     let count = chosen.len();
     let matched = if count == 1 { "1 message matches".into() } else { format!("{count} messages match") };
-    let _ = writeln!(page, "{matched}, as of {}", humantime::format_rfc3339_seconds(as_of));
+    let _ = writeln!(page, "{matched}, as of {}", whole_time(as_of));
     for Chosen { record, .. } in chosen.iter().take(most) {
         let _ = writeln!(page, "  {}", line(record, as_of));
     }
@@ -70,7 +71,7 @@ fn line(record: &Record, now: SystemTime) -> String {
     let from = summary.author().or_else(|| summary.envelope.from.clone()).unwrap_or_default();
     let short = |text: &str, width| printable_within(text.as_bytes(), width);
     let mut line = format!(
-        "{}  {:<7}{:>4}  {:<24}  {:<30}",
+        "{}  {:<7}{:>7}  {:<24}  {:<30}",
         short_id(record),
         record.state,
         age(record, now),
@@ -84,13 +85,7 @@ fn line(record: &Record, now: SystemTime) -> String {
     line.trim_end().to_owned()
 }
 
-/// `3h`, `2d`: how long ago it came.
+/// How long ago it came.
 fn age(record: &Record, now: SystemTime) -> String {
-    let age = now.duration_since(record.arrived()).unwrap_or_default();
-    let units = [(Duration::from_hours(24), 'd'), (Duration::from_hours(1), 'h'), (Duration::from_mins(1), 'm')];
-    let found = units.into_iter().find(|(unit, _)| age >= *unit);
-    found.map_or_else(
-        || format!("{}s", age.as_secs()),
-        |(unit, name)| format!("{}{name}", age.as_secs() / unit.as_secs()),
-    )
+    span(now.duration_since(record.arrived()).unwrap_or_default())
 }
