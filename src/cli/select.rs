@@ -210,6 +210,12 @@ fn candidate(record: &Record) -> String {
 fn nothing(views: &[Arc<View>], name: &str) -> Exit {
     let states: Vec<_> = State::ALL.iter().map(|state| state.word()).collect();
     let mut text = format!("no message matches `{}`\n  = searched: {}", printable(name.as_bytes()), states.join(", "));
+    for view in views.iter().take(CANDIDATES) {
+        text.push_str(&format!("\n              of {}", printable(view.path().as_os_str().as_bytes())));
+    }
+    if views.len() > CANDIDATES {
+        text.push_str(&format!("\n              and of {} more", views.len() - CANDIDATES));
+    }
     let near = nearest(views, name);
     for record in &near {
         let subject = record.summary().subject.as_deref().unwrap_or_default();

@@ -339,7 +339,7 @@ mod tests {
     fn a_table_fits_a_terminal_and_is_whole_behind_a_pipe() {
         let columns = [Column::words("ID"), Column::numbers("AGE"), Column::text("SUBJECT")];
         let rows = vec![vec!["k7f3q9".into(), "14m".into(), "日本語 and more than fits into it".into()]];
-        assert_eq!(terminal(30).table(&columns, &rows), "ID      AGE  SUBJECT\nk7f3q9  14m  日本語 and more t…\n");
+        assert_eq!(terminal(30).table(&columns, &rows), "ID      AGE  SUBJECT\nk7f3q9  14m  日本語 and more …\n");
         let pipe = Terminal { is_terminal: false, ..terminal(usize::MAX) };
         assert_eq!(pipe.table(&columns, &rows), "ID\tAGE\tSUBJECT\nk7f3q9\t14m\t日本語 and more than fits into it\n");
     }

@@ -31,6 +31,7 @@ mod injection;
 mod kills;
 mod layering;
 mod ledger;
+mod look;
 mod moving;
 mod mta;
 mod mutations;

@@ -28,6 +28,7 @@ pub mod postfix;
 pub mod power;
 pub mod process;
 pub mod program;
+pub mod pty;
 pub mod rude;
 pub mod scale;
 pub mod script;
