@@ -11,6 +11,7 @@ use crate::support::{App, Exit, Maildir, Maildirq, SOON, wait_until};
 /// What the process may have: enough for mail, but not for this one and the object that is made of it.
 const MEMORY: u64 = 40 << 20;
 const SIZE: usize = 25_000_000;
+const NEIGHBOUR: usize = 1_000_000;
 
 /// T26. The kernel kills whoever takes the mail up, and somebody starts the process again.
 #[test]
@@ -21,7 +22,9 @@ fn a_mail_that_takes_all_memory_is_set_aside_and_all_others_are_delivered() {
     let head = "Subject: bomb\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: a/b\n\n";
     let bomb = [head.as_bytes(), &vec![0xee; SIZE]].concat();
     let name = maildir.deliver(&bomb);
-    let mails: Vec<_> = (0..MAILS).map(|number| format!("Subject: {number}\n\nhello\n")).collect();
+    let mut mails: Vec<_> = (0..MAILS).map(|number| format!("Subject: {number}\n\nhello\n")).collect();
+    // Long enough in hand to be there when the process dies, and innocent.
+    mails.insert(0, format!("Subject: neighbour\n\n{}", "hello\n".repeat(NEIGHBOUR / 6)));
     for mail in &mails {
         maildir.deliver(mail);
     }
