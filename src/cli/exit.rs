@@ -15,6 +15,8 @@ pub enum Exit {
     Usage,
     /// There is no such file, message or configuration.
     NoInput,
+    /// It needs the daemon, and that is not running.
+    Unavailable,
     /// What was given is no message.
     DataError,
     /// A bug of ours.
@@ -41,6 +43,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 64,
             Exit::DataError => 65,
             Exit::NoInput => 66,
+            Exit::Unavailable => 69,
             Exit::Software => 70,
             Exit::Disk => 74,
             Exit::TempFail => 75,

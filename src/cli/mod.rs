@@ -26,6 +26,7 @@ mod send;
 mod show;
 mod signals;
 pub mod status;
+mod tail;
 mod terminal;
 mod watch;
 
@@ -55,6 +56,7 @@ enum Verb {
     #[command(visible_alias = "ls")]
     List(list::Args),
     Show(show::Args),
+    Tail(tail::Args),
     Check(check::Args),
     Demo(demo::Args),
     Retry(retry::Args),
@@ -97,6 +99,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Verb::Status(args) => status::run(&args),
         Verb::List(args) => list::run(&args),
         Verb::Show(args) => show::run(&args),
+        Verb::Tail(args) => tail::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Retry(args) => retry::run(&args),
