@@ -114,10 +114,25 @@ pub fn select(views: &[Arc<View>], wanted: &Wanted, usual: States) -> Result<Vec
 /// # Errors
 /// As for [`select`].
 pub fn one(views: &[Arc<View>], name: &str) -> Result<Record, Exit> {
-    named(views, &[name.to_owned()])?.pop().ok_or(Exit::NoInput)
+    one_if_any(views, name)?.ok_or_else(|| nothing(views, name))
+}
+
+/// The one message that is meant, if there is one.
+///
+/// # Errors
+/// It may be one of several, or a Maildir cannot be read; it was told of, and this is how to end.
+pub fn one_if_any(views: &[Arc<View>], name: &str) -> Result<Option<Record>, Exit> {
+    let mut found = meant(views, &[name.to_owned()])?;
+    Ok(found.pop().flatten())
 }
 
 fn named(views: &[Arc<View>], names: &[String]) -> Result<Vec<Record>, Exit> {
+    let found = meant(views, names)?;
+    found.into_iter().zip(names).map(|(found, name)| found.ok_or_else(|| nothing(views, name))).collect()
+}
+
+/// What each of these names means, if anything.
+fn meant(views: &[Arc<View>], names: &[String]) -> Result<Vec<Option<Record>>, Exit> {
     let mut found = candidates(views, names).map_err(|error| told(&error))?;
     let mut meant = Vec::new();
     for (name, candidates) in names.iter().zip(&mut found) {
@@ -129,8 +144,7 @@ fn named(views: &[Arc<View>], names: &[String]) -> Result<Vec<Record>, Exit> {
             candidates.truncate(1);
         }
         match candidates.len() {
-            1 => meant.append(candidates),
-            0 => return Err(nothing(views, name)),
+            0 | 1 => meant.push(candidates.pop()),
             _ => return Err(ambiguous(name, candidates)),
         }
     }
@@ -206,8 +220,8 @@ fn candidate(record: &Record) -> String {
     format!("\n  {id}  {}  {:<7}  {path}", record.queue(), record.state)
 }
 
-/// Says that there is no such message, and which may have been meant.
-fn nothing(views: &[Arc<View>], name: &str) -> Exit {
+/// Says that there is no such message, and which may have been meant; how to end.
+pub fn nothing(views: &[Arc<View>], name: &str) -> Exit {
     let states: Vec<_> = State::ALL.iter().map(|state| state.word()).collect();
     let mut text = format!("no message matches `{}`\n  = searched: {}", printable(name.as_bytes()), states.join(", "));
     for view in views.iter().take(CANDIDATES) {

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -91,6 +92,11 @@ impl View {
             .collect();
         folders.reverse();
         Ok(Records { view: Arc::clone(self), states, told, held, folders, open: None })
+    }
+
+    /// An error of the system at a part of this Maildir.
+    pub fn fault(&self, part: &str, error: io::Error) -> OpenError {
+        OpenError::io(&self.path, part)(error)
     }
 
     /// The ids that have a story.

@@ -1,9 +1,11 @@
 //! `list`: messages by state or query, by the files alone.
 
 mod group;
+mod listed;
 mod page;
 mod row;
 
+pub use listed::{past, past_json};
 pub use row::json;
 
 use super::config_file::ConfigArg;
@@ -11,9 +13,9 @@ use super::select::{matching, query, told, views};
 use super::terminal::{ColourArg, Progress, Terminal, count, span};
 use super::{Exit, print, say};
 use crate::engine::{State, States};
-use crate::maildir::Record;
 use crate::query::Query;
 use group::Groups;
+use listed::Listed;
 use page::{Page, Sort};
 use std::io::{self, BufWriter, Write, stdout};
 
@@ -87,12 +89,15 @@ fn list(args: &Args) -> Result<(), Exit> {
         if args.group {
             groups.add(&record);
         } else {
-            page.add(record);
+            page.add(Listed::Here(record));
         }
+    }
+    let states = query.states().unwrap_or(usual);
+    if states.contains(State::Done) && !args.group {
+        past(&views, &query, |done| page.add(Listed::Gone(Box::new(done)))).map_err(|error| told(&error))?;
     }
     let cost = query.needs_mail().then(|| format!("searched in {}", span(progress.elapsed())));
     drop(progress);
-    let states = query.states().unwrap_or(usual);
     if args.group {
         return groups.print(&terminal, args.json, most, states);
     }
@@ -136,20 +141,17 @@ fn words_of(states: States) -> String {
     words.join(", ")
 }
 
-fn write(args: &Args, terminal: &Terminal, records: Vec<Record>) -> Result<(), Exit> {
+fn write(args: &Args, terminal: &Terminal, records: Vec<Listed>) -> Result<(), Exit> {
     if !args.quiet && !args.json {
-        let is_of_one_state = records.windows(2).all(|two| two[0].state == two[1].state);
+        let is_of_one_state = records.windows(2).all(|two| two[0].state() == two[1].state());
         if !records.is_empty() {
             return row::table(terminal, records, !is_of_one_state);
         }
         return Ok(());
     }
     let mut out = BufWriter::new(stdout().lock());
-    let mut line = |record: Record| match (args.json, record.id) {
-        (true, _) => writeln!(out, "{}", json(&record)),
-        (false, Some(id)) => writeln!(out, "{id}"),
-        // Where no queue was ever, a path names it as well.
-        (false, None) => writeln!(out, "{}", record.path().display()),
+    let mut line = |listed: Listed| {
+        if args.json { writeln!(out, "{}", listed.json()) } else { writeln!(out, "{}", listed.handle()) }
     };
     // Each is let go of when it is written, with what was read of it.
     let written = records.into_iter().try_for_each(&mut line).and_then(|()| out.flush());

@@ -1,6 +1,6 @@
 //! The first of many messages: only those are kept that will be shown.
 
-use crate::maildir::Record;
+use super::listed::Listed;
 use clap::ValueEnum;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -24,14 +24,14 @@ pub enum Sort {
 
 impl Sort {
     /// What is less comes first.
-    fn key(self, record: &Record) -> u128 {
+    fn key(self, record: &Listed) -> u128 {
         let nanoseconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         match self {
             Sort::Age => nanoseconds(record.arrived()),
             Sort::Newest => u128::MAX - nanoseconds(record.arrived()),
             Sort::Next => record.due().map_or(u128::MAX, nanoseconds),
-            Sort::Size => u128::MAX - u128::from(record.size().unwrap_or_default()),
-            Sort::Tries => u128::MAX - u128::from(record.tale().tries()),
+            Sort::Size => u128::MAX - u128::from(record.size()),
+            Sort::Tries => u128::MAX - u128::from(record.tries()),
         }
     }
 }
@@ -51,11 +51,11 @@ pub struct Page {
 #[derive(Debug)]
 struct Entry {
     key: u128,
-    record: Record,
+    record: Listed,
 }
 
 impl Entry {
-    fn rank(&self) -> (u128, &std::ffi::OsStr) {
+    fn rank(&self) -> (u128, &[u8]) {
         (self.key, self.record.name())
     }
 }
@@ -87,7 +87,7 @@ impl Page {
     }
 
     /// Adds one, and drops what is not among the first then.
-    pub fn add(&mut self, record: Record) {
+    pub fn add(&mut self, record: Listed) {
         self.total += 1;
         self.oldest = self.oldest.into_iter().chain([record.arrived()]).min();
         let key = self.sort.key(&record);
@@ -101,7 +101,7 @@ impl Page {
     }
 
     /// Those that are shown, in their order.
-    pub fn in_order(self) -> Vec<Record> {
+    pub fn in_order(self) -> Vec<Listed> {
         self.kept.into_sorted_vec().into_iter().map(|entry| entry.record).collect()
     }
 }
@@ -123,10 +123,10 @@ mod tests {
         let view = View::of(folder.path(), &Options::default()).unwrap();
         let first = |most, sort| {
             let mut page = Page::new(most, sort);
-            view.records(States::ALL).unwrap().for_each(|record| page.add(record.unwrap()));
+            view.records(States::ALL).unwrap().for_each(|record| page.add(Listed::Here(record.unwrap())));
             assert_eq!(page.total, 5);
             let names = page.in_order();
-            names.iter().map(|record| record.name().to_str().unwrap()[9..10].to_owned()).collect::<String>()
+            names.iter().map(|record| char::from(record.name()[9])).collect::<String>()
         };
         assert_eq!(first(usize::MAX, Sort::Age), "12345");
         assert_eq!(first(2, Sort::Age), "12");

@@ -1,12 +1,13 @@
 //! A message as one line: of a table, or as an object.
 
 use super::super::Exit;
-use super::super::select::short_id;
+use super::super::select::{SHORT_ID, short_id};
 use super::super::terminal::{Column, Terminal, Tone, whole_time};
+use super::listed::{Listed, time};
 use super::out;
 use crate::engine::State;
 use crate::engine::text::printable;
-use crate::maildir::{Chapter, Record, Summary};
+use crate::maildir::{Chapter, DoneMail, Record, Summary};
 use serde_json::{Value, json};
 use std::time::SystemTime;
 
@@ -14,7 +15,7 @@ use std::time::SystemTime;
 ///
 /// # Errors
 /// It cannot be written; it was told of, and this is how to end.
-pub(super) fn table(terminal: &Terminal, records: Vec<Record>, with_state: bool) -> Result<(), Exit> {
+pub(super) fn table(terminal: &Terminal, records: Vec<Listed>, with_state: bool) -> Result<(), Exit> {
     let mut columns = vec![Column::words("ID")];
     if with_state {
         columns.push(Column::words("STATE"));
@@ -28,7 +29,7 @@ pub(super) fn table(terminal: &Terminal, records: Vec<Record>, with_state: bool)
         Column::numbers("NEXT"),
         Column::text("LAST ERROR"),
     ]);
-    let states: Vec<_> = records.iter().map(|record| record.state).collect();
+    let states: Vec<_> = records.iter().map(Listed::state).collect();
     // Each is let go of when it is a row.
     let rows: Vec<_> = records.into_iter().map(|record| row(terminal, &record, with_state)).collect();
     let text = terminal.table(&columns, &rows);
@@ -46,7 +47,36 @@ pub(super) fn table(terminal: &Terminal, records: Vec<Record>, with_state: bool)
     out(&painted)
 }
 
-fn row(terminal: &Terminal, record: &Record, with_state: bool) -> Vec<String> {
+fn row(terminal: &Terminal, listed: &Listed, with_state: bool) -> Vec<String> {
+    match listed {
+        Listed::Here(record) => row_of_record(terminal, record, with_state),
+        Listed::Gone(done) => row_of_past(terminal, done, with_state),
+    }
+}
+
+/// Of what is done and gone.
+fn row_of_past(terminal: &Terminal, done: &DoneMail, with_state: bool) -> Vec<String> {
+    let shown = |text: &str| printable(text.as_bytes());
+    let from =
+        done.from.as_deref().map_or_else(String::new, |from| if from.is_empty() { "<>".into() } else { shown(from) });
+    let id = if terminal.is_terminal { done.id.chars().take(SHORT_ID).collect() } else { done.id.clone() };
+    let mut row = vec![shown(&id)];
+    if with_state {
+        row.push(format!("{} {}", State::Done.sign(), State::Done));
+    }
+    row.extend([
+        time(&done.arrived).map_or_else(|| "-".into(), |arrived| terminal.since(arrived)),
+        from,
+        done.subject.as_deref().map_or_else(String::new, shown),
+        shown(&done.target),
+        done.attempt.to_string(),
+        "-".into(),
+        String::new(),
+    ]);
+    row
+}
+
+fn row_of_record(terminal: &Terminal, record: &Record, with_state: bool) -> Vec<String> {
     let shown = |text: &str| printable(text.as_bytes());
     let (summary, tale) = (record.summary(), record.tale());
     let id = match record.id {
@@ -77,8 +107,8 @@ fn row(terminal: &Terminal, record: &Record, with_state: bool) -> Vec<String> {
 pub fn json(record: &Record) -> Value {
     let tale = record.tale();
     let Summary { envelope, from, to, subject, message_id, kind } = record.summary();
-    let time = |time: Option<SystemTime>| time.map(whole_time);
-    let at = |chapter: Option<&Chapter>| time(chapter.map(|chapter| chapter.at));
+    let whole = |time: Option<SystemTime>| time.map(whole_time);
+    let at = |chapter: Option<&Chapter>| whole(chapter.map(|chapter| chapter.at));
     json!({
         "v": 1,
         "id": record.id.map(|id| id.to_string()),
@@ -96,7 +126,7 @@ pub fn json(record: &Record) -> Value {
         "kind": kind.map(crate::mail::Kind::word),
         "target": tale.target(),
         "tries": tale.tries(),
-        "due": time(record.due().filter(|_| record.state == State::Retry)),
+        "due": whole(record.due().filter(|_| record.state == State::Retry)),
         "error": tale.error(),
         "status": tale.last_failure().and_then(|failure| failure.status),
         "first_failure": at(tale.first_failure()),

@@ -2,11 +2,12 @@
 
 mod attempts;
 mod content;
+mod past;
 mod sheet;
 
 use super::config_file::ConfigArg;
 use super::list::json;
-use super::select::{one, views};
+use super::select::{one_if_any, views};
 use super::terminal::{ColourArg, Terminal};
 use super::{Exit, complain, print, route};
 use crate::config::Config;
@@ -73,8 +74,11 @@ pub fn run(args: &Args) -> Exit {
 
 fn show(args: &Args) -> Result<Exit, Exit> {
     let config = args.file.read_as_bystander()?;
-    let record = one(&views(&config, None)?, &args.id)?;
+    let views = views(&config, None)?;
     let terminal = Terminal::of_stdout(args.colour.color);
+    let Some(record) = one_if_any(&views, &args.id)? else {
+        return past::show(args, &views, &terminal);
+    };
     let What { text, raw, headers, parts, payload, curl } = args.what;
     if payload || curl {
         return route::show_request(&args.file, &record, curl);
