@@ -1,7 +1,7 @@
 //! Taking the picture, by the files alone.
 
 use super::picture::{Condition, Deaths, Picture, QueueNow, TargetNow};
-use super::views;
+use super::{daemons, views};
 use crate::cli::Exit;
 use crate::config::Config;
 use crate::engine::text::printable;
@@ -22,11 +22,17 @@ const ASKED: usize = 1000;
 pub(super) fn look(config: &Config) -> Result<Picture, Exit> {
     let now = SystemTime::now();
     let views = views(config, None)?;
-    let mut picture =
-        Picture { now, queues: Vec::new(), targets: Vec::new(), unreadable: Vec::new(), deaths: Vec::new() };
+    let mut picture = Picture {
+        now,
+        queues: Vec::new(),
+        targets: Vec::new(),
+        unreadable: Vec::new(),
+        deaths: Vec::new(),
+        daemons: Vec::new(),
+    };
     let mut deaths = BTreeMap::new();
     for queue in &config.queues {
-        let mut found = QueueNow { name: queue.name.clone(), counts: Counts::default(), is_served: true };
+        let mut found = QueueNow { name: queue.name.clone(), counts: Counts::default(), is_served: true, hour: None };
         for view in views.iter().filter(|view| view.queue() == queue.name) {
             if let Err(error) = add(view, &mut found, &mut deaths) {
                 picture.unreadable.push(printable(error.to_string().lines().next().unwrap_or_default().as_bytes()));
@@ -40,8 +46,13 @@ pub(super) fn look(config: &Config) -> Result<Picture, Exit> {
     picture.targets = config
         .targets
         .iter()
-        .map(|target| TargetNow { name: target.name.clone(), condition: condition(&target.name, &views) })
+        .map(|target| TargetNow {
+            name: target.name.clone(),
+            condition: condition(&target.name, &views),
+            traffic: None,
+        })
         .collect();
+    daemons::tell(&views, &mut picture);
     Ok(picture)
 }
 

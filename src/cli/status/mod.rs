@@ -1,12 +1,13 @@
 //! `status`: is it healthy? One sentence first, then what it is made of.
 
 mod ages;
+mod daemons;
 mod look;
 mod picture;
 mod sentence;
 mod sheet;
 
-pub use picture::{Condition, Deaths, Picture, QueueNow, TargetNow};
+pub use picture::{Condition, DaemonNow, Deaths, Hour, Picture, QueueNow, TargetNow, Traffic};
 pub use sentence::{Level, Sentence};
 
 use super::config_file::ConfigArg;
@@ -21,7 +22,8 @@ const PACE: Duration = Duration::from_secs(1);
 
 /// Is it healthy? One screen, one exit code
 ///
-/// It looks at the files, also while maildirq is stopped. --check prints one line in the form of
+/// It looks at the files, also while maildirq is stopped, and asks the daemon for what only that
+/// knows: which targets are down, and the last hour. --check prints one line in the form of
 /// monitoring plugins (Nagios, Icinga, Checkmk), and then the exit code is theirs: 0 OK,
 /// 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 ///

@@ -17,6 +17,50 @@ pub struct Picture {
     pub unreadable: Vec<String>,
     /// What dead messages died of, the most frequent first.
     pub deaths: Vec<Deaths>,
+    /// The daemons that answer.
+    pub daemons: Vec<DaemonNow>,
+}
+
+/// A daemon.
+#[derive(Clone, Debug, Default)]
+pub struct DaemonNow {
+    /// Its process.
+    pub pid: u32,
+    /// Since when it runs.
+    pub since: Option<SystemTime>,
+    /// How it hears of new mail.
+    pub watching: String,
+    /// When it has read its configuration.
+    pub config_read: Option<SystemTime>,
+    /// Why the last reload failed, fit to be shown.
+    pub reload_failed: Option<String>,
+    /// Why it takes no mail, fit to be shown.
+    pub not_claiming: Option<String>,
+}
+
+/// What went through in the last hour, as far as daemons tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Hour {
+    /// Messages that are done.
+    pub done: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// For a queue: how long after their arrival 95 of 100 were done at most. For a target: how long 95 of 100 attempts
+    /// took at most.
+    pub p95: Option<Duration>,
+}
+
+/// What a target is given, as far as daemons tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Traffic {
+    /// Attempts that are under way.
+    pub busy: u64,
+    /// How many may be.
+    pub limit: u64,
+    /// Messages that it has taken a minute, over the last five.
+    pub per_minute: f64,
+    /// The last hour.
+    pub hour: Hour,
 }
 
 /// A queue.
@@ -28,6 +72,8 @@ pub struct QueueNow {
     pub counts: Counts,
     /// Whether a process takes mail of all its Maildirs.
     pub is_served: bool,
+    /// Its last hour, where a daemon tells.
+    pub hour: Option<Hour>,
 }
 
 /// A target.
@@ -37,6 +83,8 @@ pub struct TargetNow {
     pub name: String,
     /// Whether it takes mail.
     pub condition: Condition,
+    /// What it is given, where a daemon tells.
+    pub traffic: Option<Traffic>,
 }
 
 /// Whether a target takes mail.

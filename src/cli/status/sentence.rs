@@ -50,8 +50,10 @@ struct Finding {
 impl Sentence {
     /// What this picture comes to: its gravest finding, and the others besides.
     pub fn of(picture: &Picture) -> Self {
-        let mut findings: Vec<_> =
-            [unreadable, stopped, down, stuck, paused, dead].iter().flat_map(|look| look(picture)).collect();
+        let mut findings: Vec<_> = [unreadable, stopped, down, refusing, stuck, paused, dead, reload]
+            .iter()
+            .flat_map(|look| look(picture))
+            .collect();
         // Stable: what comes first above weighs more among equals.
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
         let mut findings = findings.into_iter();
@@ -67,23 +69,38 @@ fn well(picture: &Picture) -> String {
     let waiting = picture.count(States::WAITING);
     let age = picture.oldest(States::WAITING).map(span).unwrap_or_default();
     let paused = picture.targets.iter().filter(|target| matches!(target.condition, Condition::Paused { .. })).count();
-    let mut text = match (waiting, picture.count_of(State::Retry)) {
-        (0, _) => "healthy: nothing waits".to_owned(),
-        (_, 0) => format!("healthy: {} on their way, the oldest for {age}", messages(waiting)),
+    let p95 = picture.queues.iter().filter_map(|queue| queue.hour?.p95).max();
+    let mut text = String::from("healthy: ");
+    if let Some(p95) = p95 {
+        text.push_str(&format!("mail reaches its target in {} (p95); ", in_seconds(p95)));
+    }
+    text.push_str(&match (waiting, picture.count_of(State::Retry)) {
+        (0, _) => "nothing waits".to_owned(),
+        (1, _) => format!("1 message on its way, come {age} ago"),
+        (_, 0) => format!("{} on their way, the oldest come {age} ago", messages(waiting)),
         (_, retry) => format!(
-            "healthy: {} on their way, {} of them for another try; the oldest for {age}",
+            "{} on their way, {} of them for another try; the oldest come {age} ago",
             messages(waiting),
             count(retry)
         ),
-    };
+    });
     if paused > 0 {
         text.push_str(&format!(" · {paused} paused"));
     }
     text
 }
 
+/// A short time as people compare it: `0.4s`.
+pub(super) fn in_seconds(time: Duration) -> String {
+    if time < Duration::from_mins(1) { format!("{:.1}s", time.as_secs_f64()) } else { span(time) }
+}
+
 fn messages(number: u64) -> String {
     if number == 1 { "1 message".into() } else { format!("{} messages", count(number)) }
+}
+
+fn wait(number: u64) -> String {
+    format!("{} {}", messages(number), if number == 1 { "waits" } else { "wait" })
 }
 
 fn unreadable(picture: &Picture) -> Vec<Finding> {
@@ -107,9 +124,29 @@ fn stopped(picture: &Picture) -> Vec<Finding> {
     let which = if idle.len() == picture.queues.len() { String::new() } else { format!(" for {}", names.join(", ")) };
     let (level, text) = match waiting {
         0 => (Level::Warning, format!("no maildirq runs{which}; nothing waits")),
-        _ => (Level::Critical, format!("no maildirq runs{which}; {} wait, none is lost", messages(waiting))),
+        _ => (Level::Critical, format!("no maildirq runs{which}; {}, none is lost", wait(waiting))),
     };
     vec![Finding { level, word: "stopped", text, next: "systemctl start maildirq, or maildirq watch".into() }]
+}
+
+/// A daemon that runs and takes nothing.
+fn refusing(picture: &Picture) -> Vec<Finding> {
+    let daemons = picture.daemons.iter().filter_map(|daemon| {
+        let reason = daemon.not_claiming.as_deref()?;
+        let text = format!("process {} takes no mail: {reason}", daemon.pid);
+        Some(Finding { level: Level::Critical, word: "stuck", text, next: "maildirq check".into() })
+    });
+    daemons.collect()
+}
+
+fn reload(picture: &Picture) -> Vec<Finding> {
+    let daemons = picture.daemons.iter().filter_map(|daemon| {
+        let reason = daemon.reload_failed.as_deref()?;
+        let text =
+            format!("the last reload of process {} failed ({reason}); the settings before it are in force", daemon.pid);
+        Some(Finding { level: Level::Warning, word: "old settings", text, next: "maildirq check".into() })
+    });
+    daemons.collect()
 }
 
 fn down(picture: &Picture) -> Vec<Finding> {
@@ -120,9 +157,9 @@ fn down(picture: &Picture) -> Vec<Finding> {
         let probe = probe.map(|probe| probe.duration_since(picture.now).unwrap_or_default());
         let probe = probe.map_or_else(String::new, |left| format!("; next probe in {}", span(left)));
         let text = format!(
-            "{} takes nothing for {since} ({reason}); {} wait, none is lost{probe}",
+            "{} takes nothing for {since} ({reason}); {}, none is lost{probe}",
             target.name,
-            messages(waiting)
+            wait(waiting)
         );
         Some(Finding {
             level: Level::Critical,

@@ -1,4 +1,4 @@
-use super::super::picture::{QueueNow, TargetNow};
+use super::super::picture::{DaemonNow, Hour, QueueNow, TargetNow};
 use super::*;
 use crate::maildir::Counts;
 use std::time::SystemTime;
@@ -17,14 +17,15 @@ fn picture(messages: &[(State, u64, u64)]) -> Picture {
     for (state, number, minutes) in messages {
         (0..*number).for_each(|_| counts.add(*state, ago(*minutes)));
     }
-    let queue = |name: &str, counts| QueueNow { name: name.into(), counts, is_served: true };
-    let target = |name: &str| TargetNow { name: name.into(), condition: Condition::Ok };
+    let queue = |name: &str, counts| QueueNow { name: name.into(), counts, is_served: true, hour: None };
+    let target = |name: &str| TargetNow { name: name.into(), condition: Condition::Ok, traffic: None };
     Picture {
         now: now(),
         queues: vec![queue("billing", counts), queue("support", Counts::default())],
         targets: vec![target("app"), target("crm")],
         unreadable: Vec::new(),
         deaths: Vec::new(),
+        daemons: Vec::new(),
     }
 }
 
@@ -41,12 +42,12 @@ fn all_is_well() {
     says(
         &picture(&[(State::New, 2, 1), (State::Running, 1, 0)]),
         Level::Ok,
-        "healthy: 3 messages on their way, the oldest for 1m",
+        "healthy: 3 messages on their way, the oldest come 1m ago",
     );
     says(
         &picture(&[(State::New, 1, 0), (State::Retry, 1041, 134)]),
         Level::Ok,
-        "healthy: 1,042 messages on their way, 1,041 of them for another try; the oldest for 2h 14m",
+        "healthy: 1,042 messages on their way, 1,041 of them for another try; the oldest come 2h 14m ago",
     );
 }
 
@@ -67,7 +68,7 @@ fn dead_mail_needs_a_person_and_says_why() {
 
 #[test]
 fn new_mail_that_nobody_takes_is_stuck() {
-    says(&picture(&[(State::New, 2, 4)]), Level::Ok, "healthy: 2 messages on their way, the oldest for 4m");
+    says(&picture(&[(State::New, 2, 4)]), Level::Ok, "healthy: 2 messages on their way, the oldest come 4m ago");
     says(
         &picture(&[(State::New, 2, 6)]),
         Level::Warning,
@@ -99,7 +100,7 @@ fn a_pause_is_mentioned_and_a_forgotten_one_warned_of() {
     let pause =
         |minutes, until| Condition::Paused { since: ago(minutes), until, by: "ada".into(), reason: "migration".into() };
     picture.targets[1].condition = pause(60, None);
-    says(&picture, Level::Ok, "healthy: 1 message on their way, the oldest for 1h · 1 paused");
+    says(&picture, Level::Ok, "healthy: 1 message on its way, come 1h ago · 1 paused");
     picture.targets[1].condition = pause(180, None);
     says(&picture, Level::Warning, "paused: crm is paused by ada for 3h: migration");
     picture.targets[1].condition = pause(180, Some(now() + Duration::from_hours(1)));
@@ -116,4 +117,20 @@ fn nobody_at_work_is_bad_only_while_mail_waits() {
     says(&picture, Level::Warning, "stopped: no maildirq runs for support; nothing waits");
     picture.unreadable.push("/mail: permission denied".into());
     says(&picture, Level::Unknown, "unknown: /mail: permission denied");
+}
+
+#[test]
+fn a_daemon_tells_how_fast_mail_is_and_what_keeps_it() {
+    let mut picture = picture(&[(State::New, 1, 0)]);
+    picture.queues[0].hour = Some(Hour { done: 10, failed: 0, p95: Some(Duration::from_millis(400)) });
+    let text = "healthy: mail reaches its target in 0.4s (p95); 1 message on its way, come 0s ago";
+    says(&picture, Level::Ok, text);
+    picture.daemons = vec![DaemonNow { pid: 812, reload_failed: Some("line 3: no".into()), ..DaemonNow::default() }];
+    says(
+        &picture,
+        Level::Warning,
+        "old settings: the last reload of process 812 failed (line 3: no); the settings before it are in force",
+    );
+    picture.daemons[0].not_claiming = Some("disk full".into());
+    says(&picture, Level::Critical, "stuck: process 812 takes no mail: disk full");
 }

@@ -1,7 +1,7 @@
 //! The picture as text, as an object, and as one line for monitoring.
 
-use super::picture::{Condition, Picture};
-use super::sentence::{Level, MANY_DEAD, OLD, Sentence};
+use super::picture::{Condition, DaemonNow, Hour, Picture, Traffic};
+use super::sentence::{Level, MANY_DEAD, OLD, Sentence, in_seconds};
 use crate::cli::terminal::{Column, Terminal, Tone, count, span, whole_time};
 use crate::engine::{State, States};
 use serde_json::{Value, json as object};
@@ -28,19 +28,54 @@ pub(super) fn text(picture: &Picture, sentence: &Sentence, terminal: &Terminal) 
         Column::numbers("retry"),
         Column::numbers("dead"),
         Column::numbers("oldest"),
+        Column::numbers("1h ok"),
+        Column::numbers("1h failed"),
+        Column::numbers("p95"),
     ];
     let rows = picture.queues.iter().map(|queue| {
         let oldest = queue.counts.oldest(States::WAITING);
         let oldest = oldest.map_or_else(|| "-".into(), |oldest| age(picture, oldest, terminal));
         let counts = SHOWN.into_iter().map(|state| number(queue.counts.count(state), terminal));
-        std::iter::once(queue.name.clone()).chain(counts).chain([oldest]).collect()
+        std::iter::once(queue.name.clone()).chain(counts).chain([oldest]).chain(of_hour(queue.hour, terminal)).collect()
     });
     let rows: Vec<Vec<String>> = rows.collect();
     text.push_str(&terminal.table(&columns, &rows));
     text.push('\n');
-    let rows: Vec<_> =
-        picture.targets.iter().map(|target| vec![target.name.clone(), said(picture, &target.condition)]).collect();
-    text.push_str(&terminal.table(&[Column::words("target"), Column::text("state")], &rows));
+    let rows: Vec<_> = picture
+        .targets
+        .iter()
+        .map(|target| {
+            vec![
+                target.name.clone(),
+                said(picture, &target.condition),
+                target.traffic.map_or_else(String::new, |traffic| of_traffic(&traffic)),
+            ]
+        })
+        .collect();
+    text.push_str(&terminal.table(&[Column::words("target"), Column::text("state"), Column::text("")], &rows));
+    text.extend(picture.daemons.iter().map(|daemon| format!("\n{}", of_daemon(picture, daemon))));
+    if !picture.daemons.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+fn of_hour(hour: Option<Hour>, terminal: &Terminal) -> [String; 3] {
+    let shown = |count: Option<u64>| count.map_or_else(|| "-".into(), |count| number(count, terminal));
+    let p95 = hour.and_then(|hour| hour.p95).map_or_else(|| "-".into(), in_seconds);
+    [shown(hour.map(|hour| hour.done)), shown(hour.map(|hour| hour.failed)), p95]
+}
+
+fn of_traffic(traffic: &Traffic) -> String {
+    format!("{} of {} busy · {:.0}/min", traffic.busy, traffic.limit, traffic.per_minute)
+}
+
+fn of_daemon(picture: &Picture, daemon: &DaemonNow) -> String {
+    let ago = |time: SystemTime| span(picture.now.duration_since(time).unwrap_or_default());
+    let mut text = format!("daemon   pid {}", daemon.pid);
+    text.extend(daemon.since.map(|since| format!(", up {}", ago(since))));
+    text.push_str(&format!(", {}", daemon.watching));
+    text.extend(daemon.config_read.map(|read| format!(" · configuration read {} ago", ago(read))));
     text
 }
 
@@ -80,18 +115,35 @@ pub(super) fn json(picture: &Picture, sentence: &Sentence) -> Value {
             let tally = queue.counts.tally(state);
             (state.word().to_owned(), object!({ "count": tally.count, "oldest_seconds": seconds(tally.oldest) }))
         });
-        object!({ "queue": queue.name, "served": queue.is_served, "states": states.collect::<serde_json::Map<_, _>>() })
+        let hour = queue.hour.map(of_hour_as_json);
+        object!({ "queue": queue.name, "served": queue.is_served, "hour": hour, "states": states.collect::<serde_json::Map<_, _>>() })
     });
-    let targets = picture.targets.iter().map(|target| match &target.condition {
-        Condition::Ok => object!({ "target": target.name, "state": "ok" }),
-        Condition::Paused { since, until, by, reason } => object!({
-            "target": target.name, "state": "paused", "since": whole_time(*since), "until": until.map(whole_time),
-            "by": by, "reason": reason,
-        }),
-        Condition::Down { since, probe, reason } => object!({
-            "target": target.name, "state": "down", "since": whole_time(*since), "probe": probe.map(whole_time),
-            "reason": reason,
-        }),
+    let targets = picture.targets.iter().map(|target| {
+        let mut told = match &target.condition {
+            Condition::Ok => object!({ "state": "ok" }),
+            Condition::Paused { since, until, by, reason } => object!({
+                "state": "paused", "since": whole_time(*since), "until": until.map(whole_time), "by": by,
+                "reason": reason,
+            }),
+            Condition::Down { since, probe, reason } => object!({
+                "state": "down", "since": whole_time(*since), "probe": probe.map(whole_time), "reason": reason,
+            }),
+        };
+        told["target"] = target.name.as_str().into();
+        if let Some(traffic) = target.traffic {
+            told["busy"] = traffic.busy.into();
+            told["limit"] = traffic.limit.into();
+            told["per_minute"] = traffic.per_minute.into();
+            told["hour"] = of_hour_as_json(traffic.hour);
+        }
+        told
+    });
+    let daemons = picture.daemons.iter().map(|daemon| {
+        object!({
+            "pid": daemon.pid, "since": daemon.since.map(whole_time), "watching": daemon.watching,
+            "config_read": daemon.config_read.map(whole_time), "reload_failed": daemon.reload_failed,
+            "not_claiming": daemon.not_claiming,
+        })
     });
     object!({
         "v": 1,
@@ -102,7 +154,12 @@ pub(super) fn json(picture: &Picture, sentence: &Sentence) -> Value {
         "next": sentence.next,
         "queues": queues.collect::<Vec<_>>(),
         "targets": targets.collect::<Vec<_>>(),
+        "daemons": daemons.collect::<Vec<_>>(),
     })
+}
+
+fn of_hour_as_json(hour: Hour) -> Value {
+    object!({ "done": hour.done, "failed": hour.failed, "p95_seconds": hour.p95.map(|p95| p95.as_secs_f64()) })
 }
 
 fn word(level: Level) -> &'static str {
