@@ -4,6 +4,7 @@ use super::finding::{Finding, shown};
 use super::subject::Subject;
 use crate::engine::text::printable;
 use crate::maildir::{Pause, pauses};
+use std::fmt::Write;
 
 /// Looks for markers. What cannot be read is told of elsewhere.
 pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
@@ -35,7 +36,7 @@ fn told(pause: &Pause) -> String {
     told.push_str(&until.unwrap_or_default());
     for (word, text) in [("by", &pause.by), ("for the reason", &pause.reason)] {
         if !text.is_empty() {
-            told.push_str(&format!(" {word} {}", printable(text.as_bytes())));
+            let _ = write!(told, " {word} {}", printable(text.as_bytes()));
         }
     }
     told
