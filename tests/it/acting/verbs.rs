@@ -205,3 +205,42 @@ fn as_root_what_is_done_is_done_as_the_owner() {
         assert_eq!(fs::metadata(maildir.path().join(ours)).unwrap().uid(), NOBODY, "{ours}");
     }
 }
+
+#[test]
+fn a_running_daemon_empties_the_trash_of_what_is_old() {
+    let (maildir, app, toml) = tried_once(422);
+    let id = maildir.stories().remove(0);
+    assert_eq!(done(&toml, &format!("drop {id}")).0, Exit::Ok);
+    let fresh = watch(&toml);
+    holds_for("two weeks are not over", Duration::from_millis(300), || place(&maildir) == TRASH);
+    assert_eq!(fresh.stop(), Exit::Ok);
+
+    let late = watch(&config_with(&maildir, &app.url(), "[keep]\ntrash = '1ms'"));
+
+    assert_eq!(late.wait_for_event("trash_emptied")["messages"], 1);
+    assert!(places(&maildir).is_empty() && maildir.stories().is_empty());
+    assert_eq!((late.stop(), app.count()), (Exit::Ok, 1));
+}
+
+#[test]
+fn one_persons_traces_are_erased_and_nobody_elses() {
+    let (maildir, app) = (Maildir::new(), App::answering(|_| Answer::status(422)));
+    let toml = config(&maildir, &app.url());
+    maildir.deliver(mail("hers"));
+    maildir.deliver("From: bob@example.com\nSubject: his\n\nada@example.com wrote\n");
+    assert_eq!(Maildirq::drain_config(&toml).run().exit(), Exit::SomeDead);
+
+    assert_eq!(done(&toml, "forget ada@example.com").0, Exit::Usage, "nobody is there to be asked");
+    let (exit, said) = done(&toml, "forget ada@example.com --dry-run");
+    assert_eq!((exit, places(&maildir).len()), (Exit::Ok, 2), "{said}");
+    assert!(said.starts_with("ada@example.com: 1 kept message, 0 stories"), "{said}");
+    assert_eq!(done(&toml, "forget Ada@example.com --yes").0, Exit::Ok);
+    assert_eq!(
+        (places(&maildir).into_keys().collect::<Vec<_>>(), maildir.stories().len()),
+        (vec!["his".to_owned()], 1)
+    );
+
+    maildir.deliver(mail("hers again"));
+    assert_eq!(done(&toml, "forget ada@example.com --yes").0, Exit::SomeDead, "what waits is told of");
+    assert_eq!(places(&maildir)["hers again"], NEW);
+}
