@@ -90,7 +90,8 @@ pub fn act_with(which: &Which, verb: &Verb<'_>, config: &Config) -> Result<Exit,
     let mut chosen = Vec::with_capacity(records.len());
     for record in records {
         let seen = operator(&mut operators, &record)?.see(&record.path());
-        let seen = seen.map_err(|error| disk(&error))?;
+        // The query was asked of what it was before.
+        let seen = seen.map_err(|error| disk(&error))?.filter(|seen| !seen.has_changed_since(as_of));
         chosen.push(Chosen { record, seen });
     }
     if which.dry_run {

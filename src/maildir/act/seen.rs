@@ -31,6 +31,11 @@ impl Mark {
     fn of(found: &Stat) -> Self {
         Mark(found.st_dev, found.st_ino, (found.st_ctime, found.st_ctime_nsec), found.st_size)
     }
+
+    fn changed(self) -> SystemTime {
+        let Mark(_, _, (seconds, nanoseconds), _) = self;
+        story::system_time(seconds, nanoseconds)
+    }
 }
 
 /// A message under a person's lock, which is given up with this.
@@ -58,8 +63,14 @@ impl Seen {
 
     /// When the status of its file was last changed.
     pub(super) fn changed(&self) -> SystemTime {
-        let (seconds, nanoseconds) = self.file.2;
-        story::system_time(seconds, nanoseconds)
+        self.file.changed()
+    }
+
+    /// Whether it, or its story, has changed after this moment. What a clock says that was ahead is no such change.
+    pub fn has_changed_since(&self, moment: SystemTime) -> bool {
+        let now = SystemTime::now();
+        let marks = [Some(self.file), self.story].into_iter().flatten();
+        marks.map(|mark| mark.changed()).any(|changed| changed > moment && changed <= now)
     }
 }
 

@@ -283,3 +283,14 @@ fn the_trash_is_emptied_of_what_is_old_and_of_nothing_else() {
     assert_eq!((empty(day, now + day + Duration::from_secs(1)), empty(day, now + 2 * day)), (1, 0));
     assert_eq!((bench.places().len(), bench.story()), (1, None), "only the dead one is left");
 }
+
+#[test]
+fn a_change_after_the_moment_of_a_query_shows() {
+    let path = format!("new/{NAME}");
+    let bench = Bench::with(&path);
+    let second = Duration::from_secs(1);
+    let (before, after) = (SystemTime::now() - second, SystemTime::now() + second);
+    assert!(bench.see(&path).has_changed_since(before) && !bench.see(&path).has_changed_since(after));
+    bench.failed();
+    assert!(bench.see(&path).has_changed_since(before) && !bench.see(&path).has_changed_since(after));
+}
