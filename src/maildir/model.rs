@@ -77,9 +77,8 @@ impl Expected {
         match (act, self.place, steps) {
             (_, _, Some(0)) => {}
             (Act::Retry(retry), Place::New, _) if !retry.reset => {}
-            (Act::Retry(_), Place::New, _) => self.start_anew(Place::New),
-            // What it counted was over with its death.
-            (Act::Retry(_), Place::HalfDead, _) => self.start_anew(Place::New),
+            // What one that is declared dead counted is over with that.
+            (Act::Retry(_), Place::New | Place::HalfDead, _) => self.start_anew(Place::New),
             (Act::Retry(_), place, Some(1)) => {
                 self.start_anew(place);
                 self.was_asked_for = true;

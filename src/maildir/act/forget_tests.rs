@@ -77,10 +77,14 @@ fn kept_mail_of_a_person_is_removed_with_its_story_and_other_mail_is_not() {
         ".maildirq.trash/new/1762087332.a.b",
         ".maildirq.done/cur/1762087333.a.b:2,S",
     ];
-    kept.iter().for_each(|path| bench.put(path, FROM_ADA));
+    for path in kept {
+        bench.put(path, FROM_ADA);
+    }
     let id = bench.tell(kept[0], "no");
     let others = [(".maildirq.dead/new/1762087334.a.b", ABOUT_ADA), ("new/1762087335.a.b", FROM_ADA)];
-    others.iter().for_each(|(path, text)| bench.put(path, text));
+    for (path, text) in others {
+        bench.put(path, text);
+    }
 
     let expected = Forgotten { messages: 3, waiting: 1, ..Forgotten::default() };
     assert_eq!(bench.operator.forget(ADA, true).unwrap(), expected);

@@ -70,7 +70,7 @@ impl Seen {
     pub fn has_changed_since(&self, moment: SystemTime) -> bool {
         let now = SystemTime::now();
         let marks = [Some(self.file), self.story].into_iter().flatten();
-        marks.map(|mark| mark.changed()).any(|changed| changed > moment && changed <= now)
+        marks.map(Mark::changed).any(|changed| changed > moment && changed <= now)
     }
 }
 

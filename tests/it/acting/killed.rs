@@ -5,7 +5,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use super::{act, config, done, places};
+use super::{act, config, done};
 use crate::support::{Allowed, Answer, App, Exit, Ledger, Maildir, Maildirq, from_environment};
 
 const MAILS: usize = 3;

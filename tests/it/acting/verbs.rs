@@ -1,6 +1,7 @@
 //! Each verb on one message, with a daemon and without.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::time::{Duration, SystemTime};
 
 use super::{act, config, config_with, done, mail, places, watch};
@@ -186,11 +187,10 @@ fn json_is_a_line_for_each_message() {
 
 #[test]
 fn as_root_what_is_done_is_done_as_the_owner() {
+    const NOBODY: u32 = 65534;
     if !rustix::process::geteuid().is_root() {
         return crate::support::skipped("only root can give files away");
     }
-    const NOBODY: u32 = 65534;
-    use std::os::unix::fs::{MetadataExt, chown};
     let (maildir, app) = (Maildir::new(), App::accepting());
     let name = maildir.deliver(mail("owned"));
     maildir.give_to(NOBODY);
