@@ -52,6 +52,16 @@ pub enum Bound {
     Unix(UnixListener, Removed),
 }
 
+impl Bound {
+    /// Where it is, as it turned out: the port may have been left to the system.
+    pub fn place(&self) -> Option<Listen> {
+        match self {
+            Bound::Tcp(listener) => listener.local_addr().ok().map(Listen::Tcp),
+            Bound::Unix(_, file) => Some(Listen::Unix(file.0.clone())),
+        }
+    }
+}
+
 /// A socket's file, removed at the end.
 pub struct Removed(PathBuf);
 

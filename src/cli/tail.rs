@@ -276,7 +276,8 @@ mod tests {
 
     #[test]
     fn an_event_is_told_in_a_line_without_a_control_character() {
-        let terminal = Terminal { now: SystemTime::UNIX_EPOCH, ..Terminal::of_stdout(Colour::Never) };
+        let mut terminal = Terminal::of_stdout(Colour::Never);
+        terminal.now = SystemTime::UNIX_EPOCH;
         for (state, name, expected) in [
             (
                 Some("new"),

@@ -420,7 +420,7 @@ mod tests {
         let line = text.lines().next().unwrap();
         assert_eq!(
             line,
-            r#"{"v":1,"at":"2027-01-15T08:00:00.000Z","id":"aeaqcaibaeaqcaibaeaqcaibae","name":"1762087331.sample.mx1","queue":"main","target":"app","from":"ada@example.com","subject":"one","size":21,"arrived":"1970-01-01T00:00:00.000Z","try":1,"status":204,"ms":12}"#
+            r#"{"v":1,"at":"2027-01-15T08:00:00.000Z","id":"aeaqcaibaeaqcaibaeaqcaibae","name":"1762087331.sample.mx1","queue":"main","target":"app","from":"ada@example.com","subject":"one","size":19,"arrived":"1970-01-01T00:00:00.000Z","try":1,"status":204,"ms":12}"#
         );
         assert_eq!(bench.files().len(), 1);
     }

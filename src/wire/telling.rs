@@ -142,7 +142,8 @@ impl Outlets {
             task.abort();
         }
         if let Next::Other(listen, bound) = next {
-            tracing::info!(event = "web", listen = %listen, "metrics, and whether it is alive and ready");
+            let place = bound.place().unwrap_or_else(|| listen.clone());
+            tracing::info!(event = "web", listen = %place, "metrics, and whether it is alive and ready");
             let inside: Arc<dyn Inside> = Arc::<Known>::clone(&self.known);
             open.web = Some((listen, tokio::spawn(web::serve(bound, inside))));
         }

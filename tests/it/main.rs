@@ -35,6 +35,7 @@ mod look;
 mod moving;
 mod mta;
 mod mutations;
+mod observe;
 mod operators;
 mod oracle;
 mod out_of_memory;

@@ -14,6 +14,11 @@ pub fn get(url: &str) -> Said {
 }
 
 #[track_caller]
+pub fn get_with(url: &str, headers: &[(&str, &str)]) -> Said {
+    ask("GET", url, headers, b"")
+}
+
+#[track_caller]
 pub fn post(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Said {
     ask("POST", url, headers, body)
 }
