@@ -2,13 +2,15 @@
 //! that run them.
 
 mod open_files;
+mod pulse;
 mod telling;
 
 pub use open_files::{Crowd, files_for, fit_into_open_files, hands_within};
+pub use pulse::Pulse;
 
 use crate::config::{Config, TargetKind};
 use crate::engine::{Conditions, Destination, Engine, Nobody, Observer, Queue, Routes, Stop, Target, Terms, Until};
-use crate::maildir::{Layout, Maildir, MaildirQueue, OpenError, Options, Place, Settings, find_places};
+use crate::maildir::{Census, Graves, Layout, Maildir, MaildirQueue, OpenError, Options, Place, Settings, find_places};
 use crate::target::{Account, CommandTarget, UrlTarget, WorkerConfig, WorkerPool};
 use anyhow::anyhow;
 use rustix::process::geteuid;
@@ -23,7 +25,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 use telling::{Onlookers, Outlets};
 use tokio::runtime;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, SetOnce, mpsc, watch};
 use tokio::time::sleep;
 
 /// The exit code of a bug: `EX_SOFTWARE` of sysexits(3).
@@ -49,6 +51,7 @@ pub struct Service {
     reloaded: Notify,
     /// What a daemon tells of itself; a run that ends by itself has nobody to tell.
     outlets: Option<Outlets>,
+    pulses: SetOnce<Vec<Pulse>>,
 }
 
 /// What is there now, to be used again by the next configuration as far as it is the same there.
@@ -124,7 +127,8 @@ impl Service {
             outlets.open(&config, outlets.prepare(config.web.as_ref())?);
         }
         let built = Mutex::new(Built { config, destinations, pools, unusable: found.unusable });
-        let service = Service { engine, queue, lanes, plan, built, reloaded: Notify::new(), outlets };
+        let pulses = SetOnce::new();
+        let service = Service { engine, queue, lanes, plan, built, reloaded: Notify::new(), outlets, pulses };
         Ok((service, found.first_started))
     }
 
@@ -238,6 +242,16 @@ impl Service {
         Ok(())
     }
 
+    /// What there is to do, counted.
+    pub fn census(&self, graves: &mut Graves) -> Census {
+        self.queue.census(graves)
+    }
+
+    /// Those by which the threads that work can be felt, once they work.
+    pub async fn pulses(&self) -> &[Pulse] {
+        self.pulses.wait().await
+    }
+
     fn built(&self) -> MutexGuard<'_, Built> {
         self.built.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -263,8 +277,11 @@ impl Service {
         let (ready, mut lanes_ready) = mpsc::channel(self.lanes);
         // Where this is dropped before it was used, the threads end.
         let (begin, may_begin) = watch::channel(());
+        let mut pulses = Vec::new();
         for lane in 0..self.lanes {
-            threads.push(self.start_lane(lane, ready.clone(), may_begin.clone())?);
+            let (thread, pulse) = self.start_lane(lane, ready.clone(), may_begin.clone())?;
+            threads.push(thread);
+            pulses.push(pulse);
         }
         drop(ready);
         for _ in 0..self.lanes {
@@ -272,6 +289,7 @@ impl Service {
         }
         // All of them or none: the end of the process would cut short what some have begun.
         begin.send_replace(());
+        self.pulses.set(pulses).expect("a service is run once");
         tokio::select! {
             _all_have_ended = lanes_ready.recv() => {}
             () = self.engine.oversee() => {}
@@ -286,8 +304,10 @@ impl Service {
         lane: usize,
         ready: mpsc::Sender<io::Result<()>>,
         mut may_begin: watch::Receiver<()>,
-    ) -> io::Result<JoinHandle<()>> {
+    ) -> io::Result<(JoinHandle<()>, Pulse)> {
         let (engine, lanes) = (Arc::clone(&self.engine), self.lanes);
+        let name = format!("lane-{lane}");
+        let (pulse, heart) = Pulse::of(name.clone());
         let work = move || {
             // It is built on its own thread: where there is no thread to be had, all that was meant for it is
             // dropped by whoever asked, and a runtime must not be dropped inside another one.
@@ -302,6 +322,7 @@ impl Service {
             if runtime.block_on(may_begin.changed()).is_err() {
                 return;
             }
+            runtime.spawn(heart.beat());
             let worked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.work(lane, lanes))));
             if worked.is_err() {
                 // What this lane held nobody else would take up. A crash is safe, half a process is not.
@@ -312,7 +333,7 @@ impl Service {
             runtime.shutdown_background();
             drop(ready);
         };
-        thread::Builder::new().name(format!("lane-{lane}")).spawn(work)
+        Ok((thread::Builder::new().name(name).spawn(work)?, pulse))
     }
 }
 

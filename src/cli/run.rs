@@ -1,6 +1,7 @@
 //! What `watch` and `drain` have in common: they are the same loop with another end.
 
 use super::config_file::{ConfigArg, become_owner_of_all};
+use super::lifeline::Lifeline;
 use super::signals::{Orders, Signals};
 use super::{Exit, complain, say};
 use crate::config::{Address, Config, TargetKind, parse_duration};
@@ -142,11 +143,14 @@ where
         welcome(&first_started, plan.since)?;
         log_ready(&source.config);
         let (ended_by, hang_up) = (OnceLock::new(), Notify::new());
-        let orders = Obedience { service: &service, hang_up: &hang_up };
+        let lifeline = Lifeline::new();
+        let orders = Obedience { service: &service, hang_up: &hang_up, lifeline: &lifeline };
+        let reloads = Reloads { source, service: &service, plan, lifeline: &lifeline };
         let ended = tokio::select! {
             ended = service.run() => ended,
             () = signals.obey(&handle, &orders, &ended_by) => Ok(()),
-            () = reload_when_told(&hang_up, &ended_by, source, &service, plan) => Ok(()),
+            () = reloads.when_told(&hang_up, &ended_by) => Ok(()),
+            () = lifeline.keep(&service) => Ok(()),
             () = async { beside(Arc::clone(&service.engine)).await; std::future::pending().await } => Ok(()),
         };
         ended?;
@@ -167,11 +171,16 @@ where
 struct Obedience<'a> {
     service: &'a Service,
     hang_up: &'a Notify,
+    lifeline: &'a Lifeline,
 }
 
 impl Orders for Obedience<'_> {
     fn grace(&self) -> Duration {
         self.service.shutdown_timeout()
+    }
+
+    fn stopping(&self) {
+        self.lifeline.stopping();
     }
 
     fn reload(&self) {
@@ -187,37 +196,49 @@ impl Orders for Obedience<'_> {
     }
 }
 
-/// Beside everything else, for a new worker may take its time to start.
-async fn reload_when_told(
-    hang_up: &Notify,
-    ended_by: &OnceLock<u8>,
-    source: &Source<'_>,
-    service: &Service,
+/// How the configuration is read again.
+struct Reloads<'a> {
+    source: &'a Source<'a>,
+    service: &'a Service,
     plan: Plan,
-) {
-    loop {
-        hang_up.notified().await;
-        if ended_by.get().is_none() {
-            reload(source, service, plan).await;
-        }
-    }
+    lifeline: &'a Lifeline,
 }
 
-/// All or nothing: what is wrong in the new configuration leaves the old one in force.
-async fn reload(source: &Source<'_>, service: &Service, plan: Plan) {
-    if plan.until != Until::Stopped {
-        return tracing::info!(event = "not_reloaded", "a run that ends by itself keeps its configuration");
+impl Reloads<'_> {
+    /// Beside everything else, for a new worker may take its time to start.
+    async fn when_told(&self, hang_up: &Notify, ended_by: &OnceLock<u8>) {
+        loop {
+            hang_up.notified().await;
+            if ended_by.get().is_none() {
+                self.lifeline.reloading();
+                let is_in_force = self.reload().await;
+                self.lifeline.reloaded(is_in_force);
+            }
+        }
     }
-    let reloaded = async {
-        let config = source.again()?;
-        let counts = (config.queues.len(), config.routes.len(), config.targets.len());
-        service.reload(config).await.map(|()| counts).map_err(|error| format!("{error:#}"))
-    };
-    match reloaded.await {
-        Ok((queues, routes, targets)) => tracing::info!(event = "reloaded", queues, routes, targets),
-        Err(reason) => {
-            tracing::error!(event = "reload_failed", reason, "the old configuration stays in force");
-            service.reload_failed(&reason);
+
+    /// All or nothing: what is wrong in the new configuration leaves the old one in force. Returns whether it is the
+    /// new one.
+    async fn reload(&self) -> bool {
+        if self.plan.until != Until::Stopped {
+            tracing::info!(event = "not_reloaded", "a run that ends by itself keeps its configuration");
+            return false;
+        }
+        let reloaded = async {
+            let config = self.source.again()?;
+            let counts = (config.queues.len(), config.routes.len(), config.targets.len());
+            self.service.reload(config).await.map(|()| counts).map_err(|error| format!("{error:#}"))
+        };
+        match reloaded.await {
+            Ok((queues, routes, targets)) => {
+                tracing::info!(event = "reloaded", queues, routes, targets);
+                true
+            }
+            Err(reason) => {
+                tracing::error!(event = "reload_failed", reason, "the old configuration stays in force");
+                self.service.reload_failed(&reason);
+                false
+            }
         }
     }
 }

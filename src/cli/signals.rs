@@ -22,6 +22,8 @@ pub struct Signals {
 pub trait Orders {
     /// How long running attempts may go on after the first signal to end.
     fn grace(&self) -> Duration;
+    /// The end has begun.
+    fn stopping(&self);
     /// The configuration is to be read again.
     fn reload(&self);
     /// Workers are to be replaced by new ones.
@@ -54,6 +56,7 @@ impl Signals {
         let number = self.next_end(stop, || orders.reload(), || orders.renew()).await;
         let _ = ended_by.set(number);
         stop.finish();
+        orders.stopping();
         let grace = orders.grace();
         info!(event = "stopping", grace = %humantime::format_duration(grace), "finishing what is running; once more to stop at once");
         tokio::select! {

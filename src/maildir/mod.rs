@@ -26,6 +26,7 @@
 //! | `retention`, `history` | how long is remembered what was done and dropped; which mail was done |
 //! | `upkeep`, `care`, `wishes`, `complaints` | the regular work: watching, recovering, searching, sweeping |
 //! | `stock` | how much there is in a Maildir that is served |
+//! | `census` | counting what this process knows of |
 //! | `survey` | counting what waits, without changing anything |
 //! | `records`, `record`, `tale`, `summary` | the messages by state, and what is known of each, without changing anything |
 //! | `counts` | how many there are of each state |
@@ -43,6 +44,7 @@
 mod act;
 mod backlog;
 mod care;
+mod census;
 mod claim;
 mod common;
 mod complaints;
@@ -92,6 +94,7 @@ mod wishes;
 mod writer;
 
 pub use act::{Act, Acted, Forgotten, Operator, Retry, Seen};
+pub use census::{Census, Graves};
 pub use common::Settings;
 pub use counts::{Counts, Tally};
 pub use deliver::{Delivery, Refusal, deliver};

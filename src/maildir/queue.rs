@@ -116,6 +116,10 @@ impl MaildirQueue {
         }
     }
 
+    pub(super) fn common(&self) -> &Common {
+        &self.common
+    }
+
     #[cfg(test)]
     pub(super) fn only(&self) -> Arc<Maildir> {
         Arc::clone(self.common.served().all().next().expect("it serves one"))

@@ -61,6 +61,7 @@ mod startup;
 mod sticky;
 mod stopping;
 mod support;
+mod systemd;
 mod tls;
 mod tour;
 mod upgrade;
