@@ -1,24 +1,27 @@
-//! `gen`: what others need to know of this program, made by itself.
+//! `gen`: what others need to know of this program, made by itself or shipped with it.
+
+mod artefacts;
 
 use super::{Cli, Exit, complain, print};
 use crate::config::reference;
 use crate::payload;
+use artefacts::{Alerts, Systemd};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Print configuration, schema, completions, manual pages
+/// Print configuration, completions, manual, units, alerts
 ///
-/// All of it is made from what the program itself goes by, so it is never out of date.
+/// All of it is made from what the program itself goes by, or is part of it, so it is never out of date.
 ///
 /// Example: maildirq gen config > maildirq.toml
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
     disable_help_subcommand = true,
-    override_usage = "maildirq gen config|schema|payload|completions SHELL|man [DIR]|docs"
+    override_usage = "maildirq gen config|schema|payload|completions SHELL|man [DIR]|docs|systemd|alerts"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -46,6 +49,10 @@ enum What {
     Payload,
     /// All settings, as a page of documentation in Markdown
     Docs,
+    /// The hardened unit of the daemon, or what else there is for systemd
+    Systemd(Systemd),
+    /// Alert rules for Prometheus
+    Alerts(Alerts),
 }
 
 /// Prints it.
@@ -66,6 +73,8 @@ pub fn run(args: &Args) -> Exit {
         }
         What::Man { folder: Some(folder) } => return write_manual(folder),
         What::Docs => reference::markdown().into_bytes(),
+        What::Systemd(which) => which.text().into(),
+        What::Alerts(which) => which.text().into(),
     };
     print(&text).err().unwrap_or(Exit::Ok)
 }

@@ -24,6 +24,32 @@ fn in_repository(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
+/// What is printed as it lies in the repository.
+const SHIPPED: &[(&str, &str)] = &[
+    ("systemd", "deploy/systemd/maildirq.service"),
+    ("systemd --commands", "deploy/systemd/commands.conf"),
+    ("systemd --users", "deploy/systemd/users.conf"),
+    ("systemd --template", "deploy/systemd/maildirq@.service"),
+    ("systemd --drain", "deploy/systemd/maildirq-drain.service"),
+    ("systemd --timer", "deploy/systemd/maildirq-drain.timer"),
+    ("systemd --sysusers", "deploy/sysusers.d/maildirq.conf"),
+    ("systemd --tmpfiles", "deploy/tmpfiles.d/maildirq.conf"),
+    ("alerts", "deploy/prometheus/alerts.yml"),
+    ("alerts --tests", "deploy/prometheus/alerts_test.yml"),
+    ("alerts --scrape", "deploy/prometheus/scrape.yml"),
+];
+
+#[test]
+fn each_file_for_systemd_and_prometheus_is_shipped() {
+    for folder in ["systemd", "sysusers.d", "tmpfiles.d", "prometheus"] {
+        for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(folder)).unwrap() {
+            let path = format!("deploy/{folder}/{}", file.unwrap().file_name().to_str().unwrap());
+            assert!(SHIPPED.iter().any(|(_, shipped)| *shipped == path), "`maildirq gen` does not know {path}");
+        }
+    }
+    assert_eq!(run(&["gen", "systemd", "--commands", "--users"]).status.code(), Some(64));
+}
+
 #[test]
 fn without_arguments_there_is_a_map_on_one_screen() {
     let map = said(&[]);
@@ -41,6 +67,11 @@ fn without_arguments_there_is_a_map_on_one_screen() {
 fn the_repository_holds_what_is_generated() {
     assert_eq!(said(&["gen", "config"]), in_repository("deploy/maildirq.toml"));
     assert_eq!(said(&["gen", "docs"]), in_repository("docs/configuration.md"));
+    assert_eq!(said(&["gen", "payload"]), in_repository("docs/payload.schema.json"));
+    for (arguments, path) in SHIPPED {
+        let arguments: Vec<_> = ["gen"].into_iter().chain(arguments.split(' ')).collect();
+        assert_eq!(said(&arguments), in_repository(path));
+    }
 }
 
 #[test]
