@@ -3,6 +3,7 @@
 
 mod accounts;
 mod acting;
+mod alerts;
 mod answers;
 mod anymail;
 mod arrival;
