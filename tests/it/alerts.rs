@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use regex::Regex;
 
-use crate::support::{Overheard, skipped};
+use crate::support::client::get;
+use crate::support::{Answer, App, Exit, Maildir, Maildirq, Overheard, skipped};
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus").join(name)
@@ -63,9 +65,23 @@ fn named(rules: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn the_rules_go_by_our_metrics_alone() {
+fn every_metric_that_a_rule_names_is_in_a_scrape() {
     let rules = read(shipped("alerts.yml"));
     let named = named(&rules);
     assert!(named.contains("maildirq_oldest_seconds") && named.contains("maildirq_received_total"), "{named:?}");
-    assert_eq!(named.len(), 10, "{named:?}");
+
+    let (maildir, app) = (Maildir::new(), App::answering(|_| Answer::status(422)));
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let web = format!("[web]\nlisten = '{address}'");
+    let watch = Maildirq::watch_with(&maildir, &app.url(), &web).start();
+    watch.wait_for_event("ready");
+    maildir.deliver("Subject: refused\n\n.\n");
+    watch.wait_for_event("dead");
+    let (status, scraped) = get(&format!("http://{address}/metrics"));
+    let scraped = String::from_utf8(scraped).unwrap();
+    assert_eq!(status, 200, "{scraped}");
+    let told: BTreeSet<_> = scraped.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
+    let missing: Vec<_> = named.difference(&told).collect();
+    assert!(missing.is_empty(), "{missing:?} are not in\n{scraped}");
+    assert_eq!(watch.stop(), Exit::Ok);
 }
