@@ -314,17 +314,19 @@ fn class_of_failure(blame: Blame, reason: &str) -> &'static str {
 
 impl Observer for Metrics {
     fn ended(&self, attempt: &Attempt<'_>) {
-        if !self.is_on() {
+        if !self.is_on() || !attempt.was_made() {
             return;
         }
         let Attempt { message, target, outcome, settlement, took, at } = *attempt;
         let result = match (settlement, outcome) {
-            (Settlement::Park { .. } | Settlement::Release, _) => return,
             (Settlement::Done, _) => "done",
             (_, Outcome::Reject { .. } | Outcome::Unfit { .. }) => "reject",
             _ => "retry",
         };
-        self.received(message);
+        // One that waits for its target comes again as what it was.
+        if !matches!(settlement, Settlement::Park { .. }) {
+            self.received(message);
+        }
         self.attempts.with_label_values(&[target, result, self.class(target, outcome)]).inc();
         self.attempt_seconds.with_label_values(&[target]).observe(took.as_secs_f64());
         match settlement {

@@ -232,9 +232,10 @@ fn told(event: &Event, terminal: &Terminal) -> String {
         }
         "retry" => {
             let due = event.due.as_ref().and_then(|due| humantime::parse_rfc3339(due).ok());
-            let due = due.map(|due| span(due.duration_since(at).unwrap_or_default())).unwrap_or_default();
+            let due = due.map(|due| format!("in {}", span(due.duration_since(at).unwrap_or_default())));
+            let due = due.unwrap_or_else(|| "when the target takes mail again".into());
             let attempt = event.attempt.unwrap_or_default();
-            (Tone::Warning, format!("{target}  {}{took} · try {attempt}, the next in {due}", shown(&event.reason)))
+            (Tone::Warning, format!("{target}  {}{took} · try {attempt}, the next {due}", shown(&event.reason)))
         }
         _ => (Tone::Bad, format!("{target}  {} · {state}", shown(&event.reason))),
     };

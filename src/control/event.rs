@@ -97,12 +97,16 @@ impl Event {
 
     /// An attempt has ended. None where nothing was attempted.
     pub(super) fn ended(attempt: &Attempt<'_>) -> Option<Self> {
+        if !attempt.was_made() {
+            return None;
+        }
         let Attempt { message, target, outcome, settlement, took, at } = *attempt;
         let (event, due, reason) = match settlement {
             Settlement::Done => ("done", None, None),
             Settlement::Retry { due, note, .. } => ("retry", Some(rfc3339(*due)), Some(note.reason.clone())),
             Settlement::Dead { note } => ("dead", None, Some(note.reason.clone())),
-            Settlement::Park { .. } | Settlement::Release => return None,
+            // It is tried again when the target takes mail again.
+            Settlement::Park { .. } | Settlement::Release => ("retry", None, Some(outcome.reason().to_owned())),
         };
         Some(Event {
             state: Some(event.to_owned()),

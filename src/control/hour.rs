@@ -118,12 +118,10 @@ impl Hour {
 impl Observer for Hour {
     fn ended(&self, attempt: &Attempt<'_>) {
         let (message, now) = (attempt.message, Instant::now());
-        let is_done = match attempt.settlement {
-            Settlement::Done => true,
-            Settlement::Retry { .. } | Settlement::Dead { .. } => false,
-            // A probe that was no attempt.
-            Settlement::Park { .. } | Settlement::Release => return,
-        };
+        if !attempt.was_made() {
+            return;
+        }
+        let is_done = *attempt.settlement == Settlement::Done;
         self.of_target(attempt.target, now, |target| {
             target.window.count(is_done, now);
             target.window.took(attempt.took, now);
@@ -170,15 +168,11 @@ mod tests {
         let message = Message::sample();
         let (at, took) = (message.arrived + Duration::from_secs(3), Duration::from_millis(100));
         let outcome = Outcome::Done { status: Some(204) };
-        for settlement in [Settlement::Done, Settlement::Park { target: "app".into() }, Settlement::Release] {
-            hour.ended(&Attempt {
-                message: &message,
-                target: "app",
-                outcome: &outcome,
-                settlement: &settlement,
-                took,
-                at,
-            });
+        let away = Outcome::Unavailable { reason: "away".into() };
+        let parked = || Settlement::Park { target: "app".into() };
+        let cases = [(&outcome, Settlement::Done), (&outcome, Settlement::Release), (&away, parked())];
+        for (outcome, settlement) in cases {
+            hour.ended(&Attempt { message: &message, target: "app", outcome, settlement: &settlement, took, at });
         }
         hour.unrouted(&message, at);
         hour.found_late("main");

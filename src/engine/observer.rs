@@ -17,12 +17,19 @@ pub struct Attempt<'a> {
     pub target: &'a str,
     /// What the attempt came to.
     pub outcome: &'a Outcome,
-    /// What becomes of the message. Where it is parked or released, nothing was attempted.
+    /// What becomes of the message.
     pub settlement: &'a Settlement,
     /// How long the attempt took.
     pub took: Duration,
     /// When it ended.
     pub at: SystemTime,
+}
+
+impl Attempt<'_> {
+    /// Whether the target was tried at all: it may have said itself that it takes nothing now.
+    pub fn was_made(&self) -> bool {
+        !matches!((self.outcome, self.settlement), (Outcome::Unavailable { .. }, _) | (_, Settlement::Release))
+    }
 }
 
 /// A message that the queue itself has set aside, unread or unroutable.
