@@ -416,7 +416,7 @@ mod tests {
         end(Outcome::Unavailable { reason: "away".into() }, Settlement::Park { target: "app".into() });
         metrics.unrouted(&message, at);
         metrics.found_late("support");
-        let text = metrics.render(&scene(), UNIX_EPOCH + Duration::from_secs(60)).unwrap();
+        let text = metrics.render(&scene(), UNIX_EPOCH + Duration::from_mins(1)).unwrap();
         for line in [
             r#"maildirq_attempts_total{class="2xx",outcome="done",target="app"} 2"#,
             r#"maildirq_received_total{kind="human",queue="main"} 3"#,

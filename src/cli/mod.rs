@@ -84,7 +84,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     if arguments.len() < 2 {
         return print(map).err().unwrap_or(Exit::Ok);
     }
-    let parsed = program.override_help(map).try_get_matches_from(as_written(arguments));
+    let parsed = program.override_help(map).try_get_matches_from(as_written(&arguments));
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -119,13 +119,13 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
 
 /// What people write, as the parser of flags takes it: `dead` is short for `list dead --group`, and a negated term of a
 /// query (`-queue:billing`) is no flag.
-fn as_written(arguments: Vec<OsString>) -> Vec<OsString> {
+fn as_written(arguments: &[OsString]) -> Vec<OsString> {
     let is_short = arguments.get(1).is_some_and(|verb| verb == "dead");
     let (program, given) = if is_short {
         let [list, dead, group] = ["list", "dead", "--group"].map(OsString::from);
         (vec![arguments[0].clone(), list, dead, group], &arguments[2..])
     } else {
-        (Vec::new(), &arguments[..])
+        (Vec::new(), arguments)
     };
     let negated = |word: &OsString| {
         let term = word.to_str().and_then(|word| word.strip_prefix('-')).filter(|term| Query::is_term(term))?;

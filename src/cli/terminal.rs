@@ -54,6 +54,7 @@ pub enum Tone {
 
 /// Where standard output goes.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "there is no better word")]
 pub struct Terminal {
     /// Whether a person reads it.
     pub is_terminal: bool,

@@ -124,7 +124,7 @@ impl Event {
     pub(super) fn astray(event: &str, message: &Message, reason: Option<&str>, at: SystemTime) -> Self {
         let (state, reason) = (Some(event.to_owned()), reason.map(str::to_owned));
         let waited = (event == "done").then(|| seconds(message.waited(at)));
-        Event { state, reason, waited, ..Event::of(event, message, at) }
+        Event { state, waited, reason, ..Event::of(event, message, at) }
     }
 
     /// The queue has set a message aside.

@@ -156,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_request_is_refused_and_however_long_it_is() {
         let (_folder, _events, path) = serving();
-        for words in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[b'x'; 1 << 20], b"\0\n", b"{\"v\":9,\"ask\":\"tail\"}\n"] {
+        for words in [&b"GET / HTTP/1.1\r\n\r\n"[..], &vec![b'x'; 1 << 20], b"\0\n", b"{\"v\":9,\"ask\":\"tail\"}\n"] {
             let answer = said_to(&path, words).await;
             assert!(answer.starts_with("{\"v\":1,\"error\":") || answer.is_empty(), "{answer}");
         }

@@ -83,34 +83,50 @@ impl Observer for Nobody {}
 /// Several.
 impl Observer for Vec<std::sync::Arc<dyn Observer>> {
     fn began(&self, message: &Message, target: &str) {
-        self.iter().for_each(|one| one.began(message, target));
+        for one in self {
+            one.began(message, target);
+        }
     }
 
     fn ended(&self, attempt: &Attempt<'_>) {
-        self.iter().for_each(|one| one.ended(attempt));
+        for one in self {
+            one.ended(attempt);
+        }
     }
 
     fn ignored(&self, message: &Message, at: SystemTime) {
-        self.iter().for_each(|one| one.ignored(message, at));
+        for one in self {
+            one.ignored(message, at);
+        }
     }
 
     fn unrouted(&self, message: &Message, at: SystemTime) {
-        self.iter().for_each(|one| one.unrouted(message, at));
+        for one in self {
+            one.unrouted(message, at);
+        }
     }
 
     fn buried(&self, burial: &Burial<'_>) {
-        self.iter().for_each(|one| one.buried(burial));
+        for one in self {
+            one.buried(burial);
+        }
     }
 
     fn health(&self, target: &str, health: Health, reason: &str, at: SystemTime) {
-        self.iter().for_each(|one| one.health(target, health, reason, at));
+        for one in self {
+            one.health(target, health, reason, at);
+        }
     }
 
     fn paused(&self, queue: &str, target: &str, is_paused: bool, at: SystemTime) {
-        self.iter().for_each(|one| one.paused(queue, target, is_paused, at));
+        for one in self {
+            one.paused(queue, target, is_paused, at);
+        }
     }
 
     fn found_late(&self, queue: &str) {
-        self.iter().for_each(|one| one.found_late(queue));
+        for one in self {
+            one.found_late(queue);
+        }
     }
 }

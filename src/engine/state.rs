@@ -89,7 +89,7 @@ impl States {
 
     /// All others.
     #[must_use]
-    pub fn not(self) -> States {
+    pub fn others(self) -> States {
         States(!self.0 & States::ALL.0)
     }
 
@@ -121,7 +121,7 @@ mod tests {
     fn a_set_holds_what_was_put_into_it() {
         let both: States = [State::Dead, State::Opened].into_iter().collect();
         assert_eq!(both.iter().collect::<Vec<_>>(), [State::Dead, State::Opened]);
-        assert_eq!(both.not().iter().count(), 5);
+        assert_eq!(both.others().iter().count(), 5);
         assert_eq!(both.and(States::OPEN).iter().collect::<Vec<_>>(), [State::Dead]);
         assert_eq!(States::ALL.iter().count(), 7);
         assert!(!States::WAITING.contains(State::Dead) && States::OPEN.contains(State::New));

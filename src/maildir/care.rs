@@ -179,7 +179,7 @@ impl Care {
             Ok(None) => self.end_search(complaints),
             Ok(Some(found)) => {
                 let late_after =
-                    under_way.is_rescan.then(|| if self.is_watching { Self::COARSE } else { Duration::ZERO });
+                    under_way.is_rescan.then_some(if self.is_watching { Self::COARSE } else { Duration::ZERO });
                 self.maildir.add_found(&under_way.search, found, under_way.is_thorough, late_after);
             }
             Err(error) => {

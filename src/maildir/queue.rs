@@ -112,7 +112,9 @@ impl MaildirQueue {
                 () = self.common.history_full.notified() => {}
             }
             let served: Vec<_> = self.common.served().all().cloned().collect();
-            served.iter().for_each(|maildir| maildir.write_history());
+            for maildir in served {
+                maildir.write_history();
+            }
         }
     }
 

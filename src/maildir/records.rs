@@ -296,6 +296,7 @@ mod tests {
 
     #[test]
     fn where_a_message_lies_is_its_state() {
+        use State::{Dead, Done, New, Opened, Retry, Running, Trash};
         let bench = Bench::new();
         fs::create_dir_all(bench.folder.path().join(".maildirq.trash/cur")).unwrap();
         let due = SystemTime::now() + Duration::from_hours(1);
@@ -317,8 +318,6 @@ mod tests {
         let story = File::create(bench.folder.path().join(story::path(retried))).unwrap();
         story.set_modified(due).unwrap();
         let slot = hands.hold(held, OsStr::new("1762087331.c.mx1")).unwrap();
-
-        use State::{Dead, Done, New, Opened, Retry, Running, Trash};
         assert_eq!(bench.states(States::ALL), [New, Running, Retry, Dead, Dead, Done, Trash, Opened]);
         assert_eq!(bench.states(States::WAITING), [New, Running, Retry]);
         for state in State::ALL {

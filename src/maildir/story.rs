@@ -124,7 +124,9 @@ impl Story {
         let Some((lines, metadata)) = lines(root, id)? else { return Ok(None) };
         let changed = system_time(metadata.ctime(), metadata.ctime_nsec().unsigned_abs());
         let mut story = Story { due: metadata.modified().ok(), changed: Some(changed), ..Story::default() };
-        lines.into_iter().for_each(|line| story.add(line));
+        for line in lines {
+            story.add(line);
+        }
         Ok(Some(story))
     }
 

@@ -74,7 +74,7 @@ impl Query {
         let mut asked = None;
         for term in &self.terms {
             if let What::State(states) = term.what {
-                let states = if term.is_negated { states.not() } else { states };
+                let states = if term.is_negated { states.others() } else { states };
                 asked = Some(asked.unwrap_or(States::ALL).and(states));
             }
         }

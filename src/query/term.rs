@@ -241,12 +241,11 @@ fn shown(text: &str) -> String {
 
 fn unknown_field(field: &str) -> QueryError {
     let text = format!("unknown field {}", shown(field));
-    let help = match nearest(field, FIELDS.iter().map(|(name, _)| *name)) {
-        Some(near) => format!("{near}:…  ({})", example(near)),
-        None => {
-            let names: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
-            format!("one of {}; a word with a colon in it stands in quotes behind another field", names.join(", "))
-        }
+    let help = if let Some(near) = nearest(field, FIELDS.iter().map(|(name, _)| *name)) {
+        format!("{near}:…  ({})", example(near))
+    } else {
+        let names: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
+        format!("one of {}; a word with a colon in it stands in quotes behind another field", names.join(", "))
     };
     QueryError { text, help: Some(help) }
 }

@@ -13,7 +13,7 @@ impl Facts for Sample {
     fn id(&self) -> Option<String> {
         Some("k7f3q9abcdefghijklmnopqrst".into())
     }
-    fn queue(&self) -> &str {
+    fn queue(&self) -> &'static str {
         "billing"
     }
     fn age(&self) -> Option<Duration> {

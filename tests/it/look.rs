@@ -39,8 +39,8 @@ impl Desk {
     fn new(url: &str) -> Desk {
         let (folder, maildir) = (TempDir::new().unwrap(), Maildir::new());
         let toml = format!(
-            "[queue.support]\nmaildir = {:?}\n[target.app]\nurl = {url:?}\nretry = {{ min_delay = '1h', max_delay = '1h' }}\nanswers = {{ reject = [410] }}\n",
-            maildir.path()
+            "[queue.support]\nmaildir = '{}'\n[target.app]\nurl = {url:?}\nretry = {{ min_delay = '1h', max_delay = '1h' }}\nanswers = {{ reject = [410] }}\n",
+            maildir.path().display()
         );
         write_config(&folder.path().join("maildirq.toml"), &toml);
         Desk { folder, maildir, toml }

@@ -142,7 +142,7 @@ mod live {
         let target = &status["targets"][0];
         assert_eq!(
             (status["v"].as_u64(), status["pid"].as_u64()),
-            (Some(1), Some(watch.pid().as_raw_nonzero().get() as u64))
+            (Some(1), Some(u64::from(watch.pid().as_raw_nonzero().get().unsigned_abs())))
         );
         assert_eq!((target["done"].as_u64(), target["failed"].as_u64()), (Some(1), Some(1)), "{status}");
         assert!(target["reason"].as_str().unwrap().contains("refused") && target["next_probe"].is_number(), "{status}");

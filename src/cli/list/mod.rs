@@ -36,6 +36,7 @@ const PAGE: usize = 20;
 ///
 /// Example: maildirq list retry target:app age:>1h
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(verbatim_doc_comment, override_usage = "maildirq list [-c FILE] [OPTIONS] [STATE] [QUERY]...")]
 pub struct Args {
     #[command(flatten)]

@@ -31,6 +31,7 @@ const PACE: Duration = Duration::from_secs(1);
 ///
 /// Example: maildirq status --watch
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(verbatim_doc_comment, override_usage = "maildirq status [-c FILE] [OPTIONS]")]
 pub struct Args {
     #[command(flatten)]

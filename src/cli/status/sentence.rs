@@ -156,11 +156,8 @@ fn down(picture: &Picture) -> Vec<Finding> {
         let since = span(picture.now.duration_since(*since).unwrap_or_default());
         let probe = probe.map(|probe| probe.duration_since(picture.now).unwrap_or_default());
         let probe = probe.map_or_else(String::new, |left| format!("; next probe in {}", span(left)));
-        let text = format!(
-            "{} takes nothing for {since} ({reason}); {}, none is lost{probe}",
-            target.name,
-            wait(waiting)
-        );
+        let text =
+            format!("{} takes nothing for {since} ({reason}); {}, none is lost{probe}", target.name, wait(waiting));
         Some(Finding {
             level: Level::Critical,
             word: "down",
