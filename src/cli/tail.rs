@@ -38,7 +38,7 @@ pub struct Args {
     #[command(flatten)]
     file: ConfigArg,
     /// Terms of a query
-    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    #[arg(value_name = "QUERY")]
     words: Vec<String>,
     /// End after so many
     #[arg(short, value_name = "N")]
