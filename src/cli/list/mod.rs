@@ -42,7 +42,7 @@ pub struct Args {
     #[command(flatten)]
     file: ConfigArg,
     /// new, running, retry, dead, done, trash or opened; then terms of a query
-    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    #[arg(value_name = "QUERY")]
     words: Vec<String>,
     /// One line for each error and target, with how many messages have it
     #[arg(long)]
