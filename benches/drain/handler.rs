@@ -1,19 +1,39 @@
-//! Handlers that are programs: a Python interpreter for each message, against one that stays.
+//! Handlers that are programs: one for each message, against one that stays.
 //!
 //! What they were given they note in a file, and what CPU they took: the rest is maildirq's own.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, str};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::corpus::id_of;
 
 const HANDLER: &str = include_str!("handler.py");
+
+/// How a handler is run.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// A Python interpreter for each message.
+    Python,
+    /// One that stays.
+    PythonWorker,
+    /// This program, which stays.
+    Echo,
+    /// `/bin/true` for each message.
+    True,
+    /// None: mail is taken and given to nobody. What is left is the queue's own work.
+    Nobody,
+}
 
 /// The folder that handlers work in.
 pub struct Handlers {
     dir: PathBuf,
-    python: String,
+    python: Option<String>,
 }
 
 /// What handlers noted.
@@ -26,34 +46,37 @@ pub struct Noted {
 }
 
 impl Handlers {
-    /// None where there is no Python.
-    pub fn new(dir: &Path) -> Result<Option<Self>> {
+    pub fn new(dir: &Path) -> Result<Self> {
         fs::write(dir.join("handler.py"), HANDLER)?;
         // What `python3` is may be a script that looks for the interpreter, which takes longer than that one itself.
         let told = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
         let python = told.ok().filter(|told| told.status.success()).map(|told| String::from_utf8(told.stdout));
         let python = python.transpose()?.map(|python| python.trim_end().to_owned());
-        Ok(python.map(|python| Handlers { dir: dir.to_owned(), python }))
+        Ok(Handlers { dir: dir.to_owned(), python })
     }
 
-    /// A configuration in which a program is the target: `kind` is `command` or `worker`.
-    pub fn config(&self, maildir: &Path, kind: &str, at_a_time: &str) -> Result<PathBuf> {
-        let (how, limit) = if kind == "worker" { ("stay", "processes") } else { ("once", "concurrency") };
+    pub fn have_python(&self) -> bool {
+        self.python.is_some()
+    }
+
+    /// A configuration in which such a handler is the target.
+    pub fn config(&self, maildir: &Path, kind: Kind, at_a_time: &str) -> Result<PathBuf> {
         let (script, ledger) = (self.dir.join("handler.py"), self.ledger());
-        let words =
-            [&*self.python, &script.to_string_lossy(), &ledger.to_string_lossy(), how].map(|word| format!("{word:?}"));
-        self.write(maildir, &format!("[target.app]\n{kind} = [{}]\n{limit} = {at_a_time}\n", words.join(", ")))
-    }
-
-    /// A configuration that takes mail and gives it to nobody: what is left is the queue's own work.
-    pub fn nobody(&self, maildir: &Path) -> Result<PathBuf> {
-        let unused = "[target.app]\nurl = \"http://127.0.0.1:1/\"\n";
-        self.write(maildir, &format!("{unused}[[route]]\ntarget = \"ignore\"\n"))
-    }
-
-    fn write(&self, maildir: &Path, rest: &str) -> Result<PathBuf> {
+        let (script, ledger) = (script.to_string_lossy(), ledger.to_string_lossy());
+        let this = env::current_exe()?.to_string_lossy().into_owned();
+        let python = || self.python.as_deref().context("there is no Python");
+        let (is_worker, words) = match kind {
+            Kind::Python => (false, vec![python()?, &script, &ledger, "once"]),
+            Kind::PythonWorker => (true, vec![python()?, &script, &ledger, "stay"]),
+            Kind::Echo => (true, vec![&*this, "echo", &ledger]),
+            Kind::True => (false, vec!["/bin/true"]),
+            Kind::Nobody => (false, vec!["/bin/false"]),
+        };
+        let (how, limit) = if is_worker { ("worker", "processes") } else { ("command", "concurrency") };
+        let route = if matches!(kind, Kind::Nobody) { "[[route]]\ntarget = \"ignore\"\n" } else { "" };
         let path = self.dir.join("handler.toml");
-        fs::write(&path, format!("maildir = \"{}\"\n{rest}", maildir.display()))?;
+        let target = format!("[target.app]\n{how} = {words:?}\n{limit} = {at_a_time}\n");
+        fs::write(&path, format!("maildir = \"{}\"\n{target}{route}", maildir.display()))?;
         Ok(path)
     }
 
@@ -83,4 +106,24 @@ impl Handlers {
         let different = seen.iter().filter(|seen| **seen).count();
         Ok(Noted { arrived: format!("{count} {different} {bytes}"), cpu })
     }
+}
+
+/// A worker that does nothing but read each message. See `docs/workers.md`.
+pub fn echo(ledger: &Path) -> Result<()> {
+    let mut ledger = File::options().append(true).create(true).open(ledger)?;
+    println!(r#"{{"type":"ready","version":1}}"#);
+    for line in io::stdin().lines() {
+        let job: Value = serde_json::from_str(&line?)?;
+        if let (Some(id), Some(path)) = (job["id"].as_str(), job["path"].as_str()) {
+            let message = fs::read(path)?;
+            let number = id_of(&message).context("not a message of this benchmark")?;
+            ledger.write_all(format!("{number} {}\n", message.len()).as_bytes())?;
+            println!(r#"{{"type":"done","id":"{id}"}}"#);
+        }
+    }
+    // proc(5): the time that this thread, its only one, ran, in nanoseconds.
+    let ran = fs::read_to_string("/proc/self/schedstat")?;
+    let nanoseconds: f64 = ran.split(' ').next().context("schedstat")?.parse()?;
+    ledger.write_all(format!("cpu {}\n", nanoseconds / 1e3).as_bytes())?;
+    Ok(())
 }

@@ -1,8 +1,6 @@
 //! What maildirq is held against. Each of these runs in a process of its own too.
 
 use std::fs::{self, File};
-use std::io::{IoSlice, Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,35 +8,31 @@ use std::{env, thread};
 
 use anyhow::{Context, Result, ensure};
 
-/// The ceiling: the system calls that the job cannot do without, and nothing parsed, remembered or
-/// tried again. Threads and blocking calls; a kept-alive connection each.
+use crate::bare::Bare;
+
+/// The ceiling: the system calls that the job cannot do without, by threads that block, with a connection each.
 pub fn ceiling(new: &Path, address: &str, connections: usize) -> Result<()> {
     share_out(new, connections, |names| {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        let mut body = vec![0; 1 << 20];
+        let mut bare = Bare::new(address)?;
         for name in names {
-            let mut file = File::open(name)?;
-            file.try_lock()?; // flock(2)
-            let length = usize::try_from(file.metadata()?.len())?;
-            file.read_exact(&mut body[..length])?;
-            post(&mut stream, address, &body[..length])?;
-            fs::remove_file(name)?;
+            bare.take(name)?;
         }
         Ok(())
     })
 }
 
-fn post(stream: &mut TcpStream, host: &str, body: &[u8]) -> Result<()> {
-    let (kind, length) = ("message/rfc822", body.len());
-    let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
-    let sent = stream.write_vectored(&[IoSlice::new(head.as_bytes()), IoSlice::new(body)])?;
-    stream.write_all(&head.as_bytes()[sent.min(head.len())..])?;
-    stream.write_all(&body[sent.saturating_sub(head.len())..])?;
-    let mut answer = [0; 1024];
-    let length = stream.read(&mut answer)?;
-    ensure!(answer[..length].starts_with(b"HTTP/1.1 204"), "the answer was not 204");
-    Ok(())
+/// The ceiling of commands: nothing but starting one for each message, which is its standard input.
+pub fn spawn(new: &Path, processes: usize) -> Result<()> {
+    share_out(new, processes, |names| {
+        for name in names {
+            let file = File::open(name)?;
+            file.try_lock()?;
+            let status = Command::new("/bin/true").stdin(file).status()?;
+            ensure!(status.success(), "true: {status}");
+            fs::remove_file(name)?;
+        }
+        Ok(())
+    })
 }
 
 /// The other end of the scale: a process per message, as an MTA's pipe to a script starts it.

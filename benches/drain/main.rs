@@ -2,18 +2,20 @@
 //!
 //!     cargo bench --bench drain                  # or with options: -- --help
 //!
-//! Each round has a run of the ceiling (`limit.rs`) and one of maildirq over the same mail. What
-//! counts is the ratio within a round: its two runs see the same machine in the same state. A run
+//! Each round has a run of the ceiling (`limit.rs`) and runs of maildirq and others over the same mail. What
+//! counts is the ratio within a round: its runs see the same machine in much the same state. A run
 //! in which mail was lost, cut short or doubled ends the benchmark with exit code 1.
+//! `benches/compare.sh` runs it on several file systems.
 
+mod bare;
 mod corpus;
 #[path = "../support/endpoint.rs"]
 mod endpoint;
 mod handler;
 mod limit;
+mod peers;
 mod receiver;
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,6 +25,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use corpus::Corpus;
 use handler::Handlers;
+use peers::{CEILING, CURL, ECHO, JSON, Job, MAILDIRQ, NOBODY, PREFORK, PYTHON, SPAWN, TRUE, WORKER};
 use receiver::Receiver;
 use tempfile::TempDir;
 use wait4::Wait4;
@@ -51,17 +54,6 @@ struct Options {
     bench: bool,
 }
 
-const CEILING: &str = "ceiling";
-const MAILDIRQ: &str = "maildirq drain";
-const JSON: &str = "the same, as json";
-const CURL: &str = "curl per message";
-const PYTHON: &str = "python3 per mail";
-const WORKER: &str = "python3 worker";
-const NOBODY: &str = "no target";
-
-/// Who drains, and how many messages.
-type Job = (&'static str, usize);
-
 struct Run {
     rate: f64,   // messages per second, from the start of the process to its end
     cpu: f64,    // its user and system time per message, in microseconds; not that of workers
@@ -75,6 +67,8 @@ fn main() -> Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["receiver"] => receiver::serve(),
         [CEILING, new, address, count] => limit::ceiling(new.as_ref(), address, count.parse()?),
+        [SPAWN, new, _, count] => limit::spawn(new.as_ref(), count.parse()?),
+        ["echo", ledger] => handler::echo(ledger.as_ref()),
         [CURL, new, address, count] => limit::curl(new.as_ref(), address, count.parse()?),
         _ if args.iter().any(|arg| arg == "--bench") => bench(&Options::parse()),
         _ => bench(&Options::parse_from(["drain", "--messages=200", "--rounds=1", "--backlog=0"])),
@@ -95,24 +89,15 @@ fn bench(options: &Options) -> Result<()> {
     }
     let (n, rounds) = (options.messages.max(1), options.rounds.max(1));
     println!("{:16}  messages  messages/s  CPU us/message  peak MiB", "");
-    bench.compare([(CEILING, n), (MAILDIRQ, n)], rounds)?;
-    bench.compare([(MAILDIRQ, n), (JSON, n)], rounds)?;
-    if bench.handlers.is_some() {
-        bench.compare_handlers(n, rounds)?;
-    }
-    if Command::new("curl").arg("--version").output().is_ok() {
-        let job = (CURL, n.div_ceil(40));
-        row(job, &[bench.run(job)?]);
-    }
+    bench.compare_all(n, rounds)?;
     if options.backlog >= 10 {
         for peer in [CEILING, MAILDIRQ] {
-            bench.compare([(peer, options.backlog / 10), (peer, options.backlog)], rounds.min(3))?;
+            bench.compare(&[(peer, options.backlog / 10), (peer, options.backlog)], rounds.min(3))?;
         }
     }
     println!("\nCompare the ratios, which are of runs next to each other: median (lowest to highest). On a busy");
     println!("machine go by those of CPU. Messages/s of two machines, or of two days, say little. Rates include");
-    println!("start-up; CPU is without the receiver's. In every run each message arrived once and whole. As JSON a");
-    println!("message is parsed: what its CPU is above 1.00 is what parsing it and building the object cost.");
+    println!("start-up; CPU is without the receiver's. In every run each message arrived once and whole.");
     Ok(())
 }
 
@@ -130,29 +115,56 @@ struct Bench {
     connections: String,
     corpus: Corpus,
     receiver: Receiver,
-    handlers: Option<Handlers>,
+    handlers: Handlers,
 }
 
 impl Bench {
-    /// `rounds` pairs of runs; which of the two goes first changes with each.
-    fn compare(&mut self, jobs: [Job; 2], rounds: usize) -> Result<()> {
-        let mut runs = [Vec::new(), Vec::new()];
-        for turn in 0..2 * rounds {
-            let which = [0, 1, 1, 0][turn % 4];
-            runs[which].push(self.run(jobs[which])?);
+    /// The ceiling, and everybody who can be held against it.
+    fn compare_all(&mut self, n: usize, rounds: usize) -> Result<()> {
+        let few = n.div_ceil(40);
+        self.compare(&[(CEILING, n), (MAILDIRQ, n), (JSON, n), (ECHO, n)], rounds)?;
+        self.compare(&[(MAILDIRQ, n), (JSON, n)], rounds)?;
+        match peers::why_no_prefork() {
+            None => self.compare(&[(CEILING, n), (PREFORK, n)], rounds.min(3))?,
+            Some(why) => println!("{PREFORK:16}  SKIPPED: {why}"),
         }
-        let [first, second] = &runs;
-        row(jobs[0], first);
-        row(jobs[1], second);
-        let (rate, cpu) = (ratio(second, first, |run| run.rate), ratio(second, first, |run| run.cpu));
-        println!("{:16}  to the line above: rate {rate}, CPU {cpu}", "");
+        self.compare(&[(SPAWN, n.div_ceil(10)), (TRUE, n.div_ceil(10))], rounds)?;
+        if self.handlers.have_python() {
+            self.compare_handlers(n, rounds)?;
+        } else {
+            println!("{WORKER:16}  SKIPPED: there is no python3");
+        }
+        if Command::new("curl").arg("--version").output().is_ok() {
+            row((CURL, few), &[self.run((CURL, few))?]);
+        } else {
+            println!("{CURL:16}  SKIPPED: there is no curl");
+        }
+        Ok(())
+    }
+
+    /// `rounds` runs of each, in one order and in the other by turns. The first is what the others are held against.
+    fn compare(&mut self, jobs: &[Job], rounds: usize) -> Result<()> {
+        let mut runs: Vec<_> = jobs.iter().map(|_| Vec::new()).collect();
+        for round in 0..rounds {
+            for turn in 0..jobs.len() {
+                let which = if round % 2 == 0 { turn } else { jobs.len() - 1 - turn };
+                runs[which].push(self.run(jobs[which])?);
+            }
+        }
+        row(jobs[0], &runs[0]);
+        for (job, runs_of_it) in iter::zip(jobs, &runs).skip(1) {
+            row(*job, runs_of_it);
+            let rate = ratio(runs_of_it, &runs[0], |run| run.rate);
+            let cpu = ratio(runs_of_it, &runs[0], |run| run.cpu);
+            println!("{:16}  to {}: rate {rate}, CPU {cpu}", "", jobs[0].0);
+        }
         Ok(())
     }
 
     /// An interpreter for each message against one that stays; and what handing a message to the one that stays costs
     /// us, beside what each message costs in any case.
     fn compare_handlers(&mut self, messages: usize, rounds: usize) -> Result<()> {
-        self.compare([(PYTHON, messages.div_ceil(40)), (WORKER, messages)], rounds)?;
+        self.compare(&[(PYTHON, messages.div_ceil(40)), (WORKER, messages)], rounds)?;
         let mut runs = [Vec::new(), Vec::new()];
         for _ in 0..rounds {
             runs[0].push(self.run((NOBODY, messages))?);
@@ -182,10 +194,10 @@ impl Bench {
         let last = log.lines().last().unwrap_or_default();
         let left = fs::read_dir(maildir.join("new"))?.count();
         let due = format!("{messages} {messages} {bytes}");
-        let noted = self.handlers.as_ref().map(|handlers| handlers.noted(messages)).transpose()?.unwrap_or_default();
+        let noted = self.handlers.noted(messages)?;
         let arrived = match peer {
-            PYTHON | WORKER => noted.arrived,
-            NOBODY => due.clone(),
+            PYTHON | WORKER | ECHO => noted.arrived,
+            NOBODY | SPAWN | TRUE => due.clone(),
             _ => self.receiver.expect(0)?,
         };
         // How long an object is, is for the tests to know.
@@ -202,47 +214,6 @@ impl Bench {
             memory: end.rusage.maxrss as f64 / f64::from(1 << 20),
         })
     }
-
-    fn command(&self, peer: &str, maildir: &Path) -> Result<Command> {
-        let address = &self.receiver.address;
-        let mut command = Command::new("timeout");
-        command.args(["--foreground", "--signal=KILL", "300"]);
-        if peer == MAILDIRQ {
-            command.arg(maildirq()).arg("drain").arg("--maildir").arg(maildir);
-            command.args(["--post", &format!("http://{address}/"), "--concurrency"]);
-        } else if let Some(config) = self.config(peer, maildir)? {
-            command.arg(maildirq()).arg("drain").arg("--config").arg(config);
-            return Ok(command);
-        } else {
-            command.arg(env::current_exe()?).arg(peer).arg(maildir.join("new")).arg(address);
-        }
-        command.arg(&self.connections);
-        Ok(command)
-    }
-
-    fn config(&self, peer: &str, maildir: &Path) -> Result<Option<PathBuf>> {
-        let handlers = || self.handlers.as_ref().context("there is no Python");
-        Ok(Some(match peer {
-            JSON => self.json_config(maildir)?,
-            PYTHON => handlers()?.config(maildir, "command", &self.connections)?,
-            WORKER => handlers()?.config(maildir, "worker", &self.connections)?,
-            NOBODY => handlers()?.nobody(maildir)?,
-            _ => return Ok(None),
-        }))
-    }
-
-    fn json_config(&self, maildir: &Path) -> Result<PathBuf> {
-        let path = self.dir.path().join("json.toml");
-        let (address, connections) = (&self.receiver.address, &self.connections);
-        let target = format!("url = \"http://{address}/\"\nformat = \"json\"\nconcurrency = {connections}\n");
-        fs::write(&path, format!("maildir = \"{}\"\n[target.app]\n{target}", maildir.display()))?;
-        Ok(path)
-    }
-}
-
-/// `MAILDIRQ_BIN`: another build, to compare.
-fn maildirq() -> OsString {
-    env::var_os("MAILDIRQ_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_maildirq").into())
 }
 
 fn row((peer, messages): Job, runs: &[Run]) {
