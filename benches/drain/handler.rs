@@ -11,7 +11,7 @@ use std::{env, str};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::corpus::id_of;
+use crate::endpoint::number_of;
 
 const HANDLER: &str = include_str!("handler.py");
 
@@ -116,7 +116,7 @@ pub fn echo(ledger: &Path) -> Result<()> {
         let job: Value = serde_json::from_str(&line?)?;
         if let (Some(id), Some(path)) = (job["id"].as_str(), job["path"].as_str()) {
             let message = fs::read(path)?;
-            let number = id_of(&message).context("not a message of this benchmark")?;
+            let number = number_of(&message).context("not a message of this benchmark")?;
             ledger.write_all(format!("{number} {}\n", message.len()).as_bytes())?;
             println!(r#"{{"type":"done","id":"{id}"}}"#);
         }

@@ -17,6 +17,8 @@ const FIRST_BYTES: usize = 1024;
 /// There is no port to be had.
 pub fn listen(tell: impl Fn(&[u8]) + Clone + Send + 'static) -> io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
+    // The standard library asks for a queue of 128, which is short of hundreds of connections at once.
+    rustix::net::listen(&listener, 1024)?;
     let address = listener.local_addr()?.to_string();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
