@@ -20,7 +20,7 @@ pub fn run(new: &Path, address: &str) -> Result<()> {
     for entry in fs::read_dir(new)? {
         bare.take(&entry?.path())?;
     }
-    let mut buffer = [MaybeUninit::uninit(); 64 * 1024];
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
     let mut events = Reader::new(events, &mut buffer);
     loop {
         let event = events.next()?;

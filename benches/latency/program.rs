@@ -59,6 +59,7 @@ fn least(post: &Post) -> Result<Command> {
 }
 
 /// `MAILDIRQ_BIN`: another build, to compare.
+#[expect(clippy::unnecessary_wraps, reason = "the others can fail")]
 fn maildirq(post: &Post) -> Result<Command> {
     let program = env::var_os("MAILDIRQ_BIN").unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_maildirq")));
     let mut command = Command::new(program);

@@ -24,7 +24,7 @@ fn drain(options: &Options, messages: usize) -> Result<f64> {
     let folder = options.folder()?;
     let maildir = Maildir::with(folder.path().join("Maildir"), messages)?;
     let endpoint = Application::start(Duration::ZERO)?;
-    let toml = format!("maildir = {:?}\n[target.app]\nurl = {:?}\n", maildir.path(), endpoint.url);
+    let toml = format!("maildir = \"{}\"\n[target.app]\nurl = {:?}\n", maildir.path().display(), endpoint.url);
     let begin = Instant::now();
     let drain = Process::start("drain", &folder.path().join("config"), &toml)?;
     let first = endpoint.next()?.duration_since(begin);

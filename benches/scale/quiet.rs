@@ -16,7 +16,7 @@ pub fn idle(options: &Options) -> Result<()> {
     println!("\nidle      Maildirs  MiB    wake-ups/s  calls in {} s", options.seconds);
     let folder = options.folder()?;
     let maildir = Maildir::new(folder.path().join("Maildir"))?;
-    let toml = format!("maildir = {:?}\n[target.app]\nurl = \"http://127.0.0.1:1/\"\n", maildir.path());
+    let toml = format!("maildir = \"{}\"\n[target.app]\nurl = \"http://127.0.0.1:1/\"\n", maildir.path().display());
     let watch = Process::start("watch", &folder.path().join("config"), &toml)?;
     look_at(&watch, options, 1)
 }
@@ -38,7 +38,11 @@ pub fn many(options: &Options) -> Result<()> {
     let (folder, endpoint) = (options.folder()?, Application::start(Duration::ZERO)?);
     let place = |number: usize| folder.path().join(format!("Maildir.{number}"));
     let maildirs: Vec<_> = (0..options.maildirs).map(|number| Maildir::new(place(number))).collect::<Result<_>>()?;
-    let toml = format!("maildir = {:?}\n[target.app]\nurl = {:?}\n", folder.path().join("Maildir.*"), endpoint.url);
+    let toml = format!(
+        "maildir = \"{}\"\n[target.app]\nurl = {:?}\n",
+        folder.path().join("Maildir.*").display(),
+        endpoint.url
+    );
     let watch = Process::start("watch", &folder.path().join("config"), &toml)?;
     look_at(&watch, options, options.maildirs)?;
     let (mut times, mut random) = (Vec::new(), fastrand::Rng::with_seed(0));
@@ -62,7 +66,8 @@ pub fn down(options: &Options) -> Result<()> {
     for (what, url) in [("refuses", refused), ("never answers", format!("http://{}/", silent.local_addr()?))] {
         let folder = options.folder()?;
         let maildir = Maildir::with(folder.path().join("Maildir"), messages)?;
-        let toml = format!("maildir = {:?}\n[target.app]\nurl = {url:?}\ntimeout = \"1s\"\n", maildir.path());
+        let toml =
+            format!("maildir = \"{}\"\n[target.app]\nurl = {url:?}\ntimeout = \"1s\"\n", maildir.path().display());
         let watch = Process::start("watch", &folder.path().join("config"), &toml)?;
         // Until the breaker has opened, and all that was found is known.
         thread::sleep(Duration::from_secs(options.seconds.min(10)));

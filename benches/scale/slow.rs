@@ -21,8 +21,8 @@ pub fn measure(options: &Options) -> Result<()> {
         let maildir = Maildir::with(folder.path().join("Maildir"), messages)?;
         let endpoint = Application::start(LATENCY)?;
         let toml = format!(
-            "maildir = {:?}\n[target.app]\nurl = {:?}\nconcurrency = {concurrency}\n",
-            maildir.path(),
+            "maildir = \"{}\"\n[target.app]\nurl = {:?}\nconcurrency = {concurrency}\n",
+            maildir.path().display(),
             endpoint.url
         );
         let drain = Process::start("drain", &folder.path().join("config"), &toml)?;

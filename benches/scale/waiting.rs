@@ -27,7 +27,7 @@ fn watch(options: &Options, messages: usize) -> Result<f64> {
     let maildir = Maildir::with(folder.path().join("Maildir"), messages)?;
     fail_all(maildir.path(), messages)?;
     let endpoint = Application::start(Duration::ZERO)?;
-    let toml = format!("maildir = {:?}\n[target.app]\nurl = {:?}\n", maildir.path(), endpoint.url);
+    let toml = format!("maildir = \"{}\"\n[target.app]\nurl = {:?}\n", maildir.path().display(), endpoint.url);
     let watch = Process::start("watch", &folder.path().join("config"), &toml)?;
     let sent = maildir.deliver(messages)?;
     let first = endpoint.next()?.duration_since(sent);

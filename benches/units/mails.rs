@@ -28,17 +28,16 @@ impl Mail {
 
     /// Its bytes.
     pub fn bytes(self) -> Vec<u8> {
-        let mut mail = HEADER.to_owned();
-        match self {
-            Mail::Short => mail += &format!("Content-Type: text/plain\n\n{}", TEXT.repeat(10)),
-            Mail::Usual => mail += &format!("{MIXED}{}--outer--\n", texts()),
+        let rest = match self {
+            Mail::Short => format!("Content-Type: text/plain\n\n{}", TEXT.repeat(10)),
+            Mail::Usual => format!("{MIXED}{}--outer--\n", texts()),
             Mail::Attachment => {
-                let file = BASE64_MIME.encode(&[42; 100 * 1024]);
-                mail += &format!("{MIXED}{}{FILE}{file}\n--outer--\n", texts());
+                let file = BASE64_MIME.encode(&vec![42; 100 * 1024]);
+                format!("{MIXED}{}{FILE}{file}\n--outer--\n", texts())
             }
-            Mail::Refused => mail += &format!("Cc: {}\n\n{TEXT}", "\"a b\" <c@example.org>, ".repeat(60_000)),
-        }
-        mail.into_bytes()
+            Mail::Refused => format!("Cc: {}\n\n{TEXT}", "\"a b\" <c@example.org>, ".repeat(60_000)),
+        };
+        format!("{HEADER}{rest}").into_bytes()
     }
 
     /// It as a message that was claimed.

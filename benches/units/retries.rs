@@ -6,7 +6,7 @@ use divan::{Bencher, black_box};
 use maildirq::engine::{Blame, Facts, Outcome, RetryPolicy, Schedule, decide};
 
 #[divan::bench(args = [Blame::Endpoint, Blame::Message, Blame::Unclear])]
-fn decision(bencher: Bencher, blame: &Blame) {
+fn decision(bencher: Bencher, blame: Blame) {
     let policy = RetryPolicy::default();
     let facts = || Facts {
         target: "app".into(),
@@ -19,7 +19,7 @@ fn decision(bencher: Bencher, blame: &Blame) {
         now: SystemTime::UNIX_EPOCH + Duration::from_hours(1),
         dice: 0.5,
     };
-    let outcome = || Outcome::Retry { blame: *blame, status: Some(500), reason: "500".into(), after: None };
+    let outcome = || Outcome::Retry { blame, status: Some(500), reason: "500".into(), after: None };
     bencher.with_inputs(|| (outcome(), facts())).bench_local_values(|(outcome, facts)| decide(outcome, &policy, facts));
 }
 
