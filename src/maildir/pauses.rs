@@ -14,8 +14,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 /// A target that a person has paused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,44 +79,10 @@ pub(super) fn sweep_pauses(root: impl AsFd, now: SystemTime) -> io::Result<usize
     Ok(removed)
 }
 
-/// Targets that were looked at a moment ago and are not paused, so that not each message costs a look.
-#[derive(Debug, Default)]
-pub(super) struct Unpaused(Mutex<Vec<(Box<str>, Instant)>>);
-
-impl Unpaused {
-    /// For how long that is believed where no event tells otherwise.
-    const BELIEVED: Duration = Duration::from_millis(100);
-
-    fn targets(&self) -> MutexGuard<'_, Vec<(Box<str>, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn has(&self, target: &str) -> bool {
-        self.targets().iter().any(|(known, at)| **known == *target && at.elapsed() < Self::BELIEVED)
-    }
-
-    fn add(&self, target: &str) {
-        let mut targets = self.targets();
-        targets.retain(|(known, _)| **known != *target);
-        targets.push((target.into(), Instant::now()));
-    }
-
-    fn forget(&self) {
-        self.targets().clear();
-    }
-}
-
 impl Maildir {
     /// Whether an operator has paused this target for this Maildir.
     pub(super) fn is_paused(&self, target: &str) -> bool {
-        if self.unpaused.has(target) {
-            return false;
-        }
-        let is_paused = self.pause_of(OsStr::new(target)).is_some();
-        if !is_paused {
-            self.unpaused.add(target);
-        }
-        is_paused
+        self.pause_of(OsStr::new(target)).is_some()
     }
 
     /// What pauses a target, if something does.
@@ -140,7 +106,6 @@ impl Maildir {
 
     /// A person has paused a target for this Maildir, or has let go of it.
     pub(super) fn pause_changed(&self, target: &OsStr) {
-        self.unpaused.forget();
         self.tell_of_pause(target);
         self.let_go();
         // The upkeep is to wake at its end.
@@ -169,7 +134,6 @@ impl Maildir {
 
     /// Looks which targets are paused, for what no event told of.
     pub(super) fn look_at_pauses(&self) {
-        self.unpaused.forget();
         // A folder that cannot be read pauses nothing new; a claim looks for its marker itself.
         let mut targets = marked(self.layout.root()).unwrap_or_default();
         targets.extend(self.told_paused().keys().cloned());

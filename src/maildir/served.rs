@@ -10,7 +10,6 @@ use super::layout::{Keep, Layout};
 use super::lease::MaildirLease;
 use super::leftovers::Leftovers;
 use super::names::{arrived, id_of_name, shown};
-use super::pauses::Unpaused;
 use super::retention::Retention;
 use super::search::came;
 use super::sync::Changed;
@@ -72,7 +71,6 @@ pub struct Maildir {
     pub(super) trouble: Mutex<Trouble>,
     /// The paused targets that the log has told of, and when their pauses end.
     pub(super) told_paused: Mutex<BTreeMap<OsString, Option<SystemTime>>>,
-    pub(super) unpaused: Unpaused,
     is_closed: AtomicBool,
     /// Whether events tell of its mail.
     pub(super) is_watched: AtomicBool,
@@ -115,7 +113,6 @@ impl Maildir {
             history: history::Writer::default(),
             trouble: Mutex::default(),
             told_paused: Mutex::default(),
-            unpaused: Unpaused::default(),
             is_closed: AtomicBool::new(false),
             is_watched: AtomicBool::new(false),
             is_short_of_slots: AtomicBool::new(false),
@@ -170,7 +167,7 @@ impl Maildir {
     /// An event tells of a story: somebody else has tried the message, or a person has set its time.
     pub(super) fn story_changed(&self, id: Id) {
         if let Some(due) = story::due_by_mtime(self.layout.root(), id)
-            && self.common.backlog().reschedule(self.key_of(id), Self::by_mtime(due))
+            && self.common.backlog().told_anew(self.key_of(id), Self::by_mtime(due))
         {
             self.common.bell.set_timer();
             self.common.bell.ring();

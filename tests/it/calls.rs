@@ -15,6 +15,7 @@ const HAPPY_PATH: &[(&str, u64, &str)] = &[
     ("newfstatat", 2, "is it still under its name? before it is sent, and before it is removed"),
     ("pwrite64", 3, "the slot: reading, sending, free"),
     ("pread64", 1, "all of it"),
+    ("faccessat", 1, "is the target paused?"),
     ("writev", 1, "the request, header and body at once"),
     ("recvfrom", 1, "the answer"),
     ("unlinkat", 1, "done"),
