@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use std::fs::Permissions;
 use std::io;
 use std::net::TcpListener as StdTcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -26,8 +26,9 @@ use tokio::time::{Sleep, sleep};
 
 /// So many connections there are at a time; others wait.
 const MOST: usize = 32;
-/// How long a connection lasts. Whoever scrapes makes another one.
-const LIFETIME: Duration = Duration::from_mins(10);
+/// How long a connection lasts, also one that says nothing: it keeps a place from others. Whoever scrapes makes another
+/// one.
+const LIFETIME: Duration = Duration::from_secs(30);
 /// The text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -96,8 +97,10 @@ pub fn bind(listen: &Listen) -> io::Result<Bound> {
 fn bind_socket(path: &Path) -> io::Result<StdUnixListener> {
     match StdUnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            // To a file that is no socket nobody can connect either.
+            let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
             let left = StdUnixStream::connect(path).err();
-            if left.is_some_and(|refused| refused.kind() == io::ErrorKind::ConnectionRefused) {
+            if is_socket && left.is_some_and(|refused| refused.kind() == io::ErrorKind::ConnectionRefused) {
                 std::fs::remove_file(path)?;
                 return StdUnixListener::bind(path);
             }
@@ -213,5 +216,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Brief<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_is_left_behind_is_replaced_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.sock");
+        drop(bind_socket(&path).unwrap());
+        let listener = bind_socket(&path).unwrap();
+        assert!(bind_socket(&path).is_err());
+        drop(listener);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "a file of somebody").unwrap();
+        assert!(bind_socket(&path).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"a file of somebody");
     }
 }

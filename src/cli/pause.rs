@@ -2,6 +2,7 @@
 
 use super::config_file::{ConfigArg, become_owner_of_maildirs};
 use super::retry::check_target;
+use super::terminal::whole_time;
 use super::{Exit, complain, mail, person, print};
 use crate::config::{Config, parse_duration};
 use crate::engine::Route;
@@ -114,7 +115,7 @@ fn pause(args: &PauseArgs) -> Result<(), Exit> {
             maildir::pause(path, target, &marker).map_err(|error| told(&error))?;
         }
         if args.meant.json {
-            let until = until.map(|until| humantime::format_rfc3339_seconds(until).to_string());
+            let until = until.map(whole_time);
             let paused = json!({ "v": 1, "target": target, "paused": true, "maildirs": maildirs.len(), "by": marker.by, "until": until, "reason": args.reason });
             let _ = writeln!(text, "{paused}");
             continue;

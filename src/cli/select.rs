@@ -99,9 +99,10 @@ pub fn matching<'a>(
 /// end.
 pub fn select(views: &[Arc<View>], wanted: &Wanted, usual: States) -> Result<Vec<Record>, Exit> {
     let mut found = match wanted {
-        Wanted::Matching(query) => {
-            matching(views, query, usual).collect::<Result<Vec<_>, _>>().map_err(|error| told(&error))?
-        }
+        Wanted::Matching(query) => matching(views, query, usual)
+            .map(|record| record.map(Record::without_text))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| told(&error))?,
         Wanted::Messages(names) => named(views, names)?,
     };
     found.sort_by(|a, b| (a.arrived(), a.name()).cmp(&(b.arrived(), b.name())));

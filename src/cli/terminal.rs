@@ -4,6 +4,7 @@
 //! texts, whole times, and no escape sequence. Whatever comes from a mail or an app is made
 //! [printable](crate::engine::text) first, everywhere.
 
+use crate::engine::text::{printable_within, within_rfc3339};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
@@ -203,9 +204,20 @@ fn width() -> usize {
     told.or_else(of_terminal).filter(|width| *width > 0).unwrap_or(USUAL_WIDTH)
 }
 
+/// The lines of this, with nothing in them that could act on a terminal.
+pub fn without_effect(bytes: &[u8]) -> Vec<u8> {
+    let line = |line: &[u8]| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let pieces: Vec<_> =
+            line.split(|byte| *byte == b'\t').map(|piece| printable_within(piece, usize::MAX)).collect();
+        (pieces.join("\t") + "\n").into_bytes()
+    };
+    bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n').flat_map(line).collect()
+}
+
 /// A time as programs take it: RFC 3339, UTC, whole seconds.
 pub fn whole_time(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    humantime::format_rfc3339_seconds(within_rfc3339(time)).to_string()
 }
 
 /// The time of day of this machine's clock, UTC, as `14:02:11`; with the date where that is another day.
@@ -356,5 +368,12 @@ mod tests {
         assert_eq!(pipe.since(at), "1970-01-01T23:46:00Z");
         assert_eq!(time_of_day(at, now), "1970-01-01 23:46:00");
         assert_eq!(time_of_day(now, now), "00:00:00");
+    }
+
+    #[test]
+    fn a_file_may_have_any_time() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        assert_eq!(whole_time(epoch - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
+        assert_eq!(whole_time(epoch + Duration::from_hours(24 * 365 * 9000)), "9999-12-31T23:59:59Z");
     }
 }

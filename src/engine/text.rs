@@ -45,9 +45,13 @@ pub fn printable_within(bytes: &[u8], most: usize) -> String {
 /// A time as RFC 3339 has it, in UTC, to the millisecond. What lies outside of the years 1970 to 9999 is shown as their
 /// end: a file may have any time.
 pub fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(within_rfc3339(time)).to_string()
+}
+
+/// The time itself, or what is nearest to it of those that RFC 3339 can show.
+pub fn within_rfc3339(time: SystemTime) -> SystemTime {
     const END: Duration = Duration::from_secs(253_402_300_799);
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().min(END);
-    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
+    UNIX_EPOCH + time.duration_since(UNIX_EPOCH).unwrap_or_default().min(END)
 }
 
 /// Whether `text` holds nothing that [`printable`] would spell out.

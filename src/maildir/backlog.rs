@@ -256,6 +256,16 @@ impl Backlog {
         }
     }
 
+    /// A story was changed by somebody else, who may be a person that wants the message elsewhere: what waits for its
+    /// target is taken again when it is due. Returns whether that was news.
+    pub(super) fn told_anew(&mut self, key: Key, due: SystemTime) -> bool {
+        if matches!(self.entry(key).map(|entry| entry.place), Some(Place::Parked | Place::Paused)) {
+            self.wait(key, due);
+            return true;
+        }
+        self.reschedule(key, due)
+    }
+
     /// Learns when a waiting message is due. Returns whether that was news.
     pub(super) fn reschedule(&mut self, key: Key, due: SystemTime) -> bool {
         match self.entry(key).map(|entry| entry.place) {

@@ -200,3 +200,20 @@ fn a_maildir_that_is_closed_is_forgotten_and_the_others_are_not() {
     backlog.release(other, at(5));
     assert_eq!(take(&mut backlog, 99), Some("9".into()));
 }
+
+#[test]
+fn what_waits_for_its_target_is_taken_when_a_person_asks_for_it() {
+    let mut backlog = three();
+    let app = || Arc::<str>::from("app");
+    for _ in 0..3 {
+        take(&mut backlog, 99);
+    }
+    backlog.park(key(1), app(), at(99));
+    backlog.pause(key(2), app());
+    assert_eq!(take(&mut backlog, 99), None);
+    assert!(backlog.told_anew(key(1), at(100)) && backlog.told_anew(key(2), at(101)));
+    // It is in hand.
+    assert!(!backlog.told_anew(key(3), at(102)));
+    let taken: Vec<_> = std::iter::from_fn(|| take(&mut backlog, 200)).collect();
+    assert_eq!(taken, ["1", "2"]);
+}

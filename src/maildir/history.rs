@@ -23,6 +23,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+/// A draft of this age is nobody's work any more.
+const ABANDONED: Duration = Duration::from_hours(1);
+
 /// Where the history is, below the Maildir.
 pub const HISTORY: &str = "maildirq/history";
 /// How long lines wait to be written.
@@ -225,16 +228,26 @@ fn open_to_append(root: impl AsFd, path: &str) -> Result<File, Errno> {
 
 /// The files of a history, the newest first.
 fn files(folder: impl AsFd) -> io::Result<Vec<OsString>> {
+    let mut names = with_drafts(folder)?;
+    names.retain(|name| !is_draft(name));
+    names.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(names)
+}
+
+fn with_drafts(folder: impl AsFd) -> io::Result<Vec<OsString>> {
     let folder = openat(folder, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut names = Vec::new();
     for entry in Dir::new(folder)? {
         let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
-        if name.as_bytes().ends_with(b".jsonl") && !name.as_bytes().starts_with(b".") {
+        if name.as_bytes().ends_with(b".jsonl") {
             names.push(name);
         }
     }
-    names.sort_unstable_by(|one, other| other.cmp(one));
     Ok(names)
+}
+
+fn is_draft(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b".")
 }
 
 fn open_folder(root: impl AsFd) -> io::Result<Option<File>> {
@@ -284,13 +297,7 @@ pub fn rewrite_history(path: &Path, is_kept: &mut dyn FnMut(&DoneMail) -> bool) 
     let Some(folder) = open_folder(&root)? else { return Ok(0) };
     let mut removed = 0;
     for name in files(&folder)? {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let mut file = match openat(&folder, &*name, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        flock(&file, FlockOperation::LockExclusive)?;
+        let Some(mut file) = locked(&folder, &name)? else { continue };
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
         let before = removed;
@@ -303,17 +310,40 @@ pub fn rewrite_history(path: &Path, is_kept: &mut dyn FnMut(&DoneMail) -> bool) 
             }
         }
         if removed != before {
-            replace(&folder, &name, &kept)?;
+            replace(&folder, &name, &file, &kept)?;
         }
     }
     Ok(removed)
 }
 
-fn replace(folder: &File, name: &OsStr, text: &[u8]) -> io::Result<()> {
+/// A file of the history under a lock, once it is the one of that name. None where there is none.
+fn locked(folder: &File, name: &OsStr) -> io::Result<Option<File>> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    loop {
+        let file = match openat(folder, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        flock(&file, FlockOperation::LockExclusive)?;
+        let opened = rustix::fs::fstat(&file)?;
+        match super::layout::stat(folder, name) {
+            Ok(found) if (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino) => return Ok(Some(file)),
+            // Another one has taken its place meanwhile.
+            Ok(_) => {}
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Puts this text in the place of a file, whose age stays what it is: it is removed when its last line is too old.
+fn replace(folder: &File, name: &OsStr, old: &File, text: &[u8]) -> io::Result<()> {
     let draft = [OsStr::new("."), name].join(OsStr::new(""));
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mut file = File::from(openat(folder, &*draft, flags, Mode::RUSR | Mode::WUSR)?);
     file.write_all(text)?;
+    file.set_modified(old.metadata()?.modified()?)?;
     file.sync_all()?;
     rustix::fs::renameat(folder, &*draft, folder, name)?;
     folder.sync_all()
@@ -332,6 +362,14 @@ pub(super) fn prune(layout: &Layout, retention: &Retention, now: SystemTime) -> 
     };
     let oldest = retention.history.and_then(|kept| now.checked_sub(kept));
     let (mut size, mut removed) = (0, 0);
+    // Whoever was killed while he took lines out of a file left this.
+    for draft in with_drafts(&folder)?.into_iter().filter(|name| is_draft(name)) {
+        let Ok(found) = super::layout::stat(&folder, &*draft) else { continue };
+        let changed = super::story::system_time(found.st_ctime, found.st_ctime_nsec);
+        if now.duration_since(changed).is_ok_and(|age| age > ABANDONED) {
+            unlinkat(&folder, &*draft, AtFlags::empty()).map_err(|error| layout.error(HISTORY, error))?;
+        }
+    }
     for name in files(&folder)? {
         let Ok(found) = super::layout::stat(&folder, &*name) else { continue };
         let written = super::story::system_time(found.st_mtime, found.st_mtime_nsec);
@@ -464,7 +502,13 @@ mod tests {
         bench.take("two");
         bench.maildir.write_history();
         let mut is_kept = |done: &DoneMail| done.subject.as_deref() != Some("one");
+        let folder = bench.folder.path().join(HISTORY);
+        let files = || fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+        let long_ago = SystemTime::now() - Duration::from_hours(100);
+        File::options().write(true).open(&files()[0]).unwrap().set_modified(long_ago).unwrap();
         assert_eq!(rewrite_history(bench.folder.path(), &mut is_kept).unwrap(), 1);
+        // It is not kept for longer than it would have been.
+        assert_eq!(files()[0].metadata().unwrap().modified().unwrap(), long_ago);
         bench.take("three");
         bench.maildir.write_history();
         assert_eq!(bench.subjects(), ["three", "two"]);

@@ -8,8 +8,9 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -83,13 +84,20 @@ pub fn pause(path: &Path, target: &str, marker: &Marker) -> Result<(), OpenError
     let write = || -> io::Result<()> {
         let mut text = serde_json::to_vec(marker)?;
         text.push(b'\n');
-        let mut file = loop {
+        let file = loop {
             if let Some(locked) = locked(&root, OsStr::new(target), OFlags::RDWR | OFlags::CREATE)? {
                 break locked;
             }
         };
-        ftruncate(&file, 0)?;
-        file.write_all(&text)?;
+        let is_new = file.metadata()?.len() == 0;
+        // On a full disk what was there stays, and an empty one would pause without an end.
+        if let Err(error) = file.write_all_at(&text, 0) {
+            if is_new {
+                unlinkat(&root, &*self::path(OsStr::new(target)), AtFlags::empty())?;
+            }
+            return Err(error);
+        }
+        ftruncate(&file, text.len() as u64)?;
         file.sync_all()
     };
     write().map_err(OpenError::io(path, PAUSED))

@@ -320,11 +320,12 @@ fn timespec(time: SystemTime) -> Timespec {
 }
 
 pub(super) mod rfc3339 {
+    use crate::engine::text::within_rfc3339;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
     use std::time::SystemTime;
 
     pub(in super::super) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&humantime::format_rfc3339_nanos(*time))
+        to.collect_str(&humantime::format_rfc3339_nanos(within_rfc3339(*time)))
     }
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {

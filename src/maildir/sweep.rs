@@ -38,6 +38,9 @@ pub(super) fn sweep(layout: &Layout, now: SystemTime) -> io::Result<usize> {
             }
         }
     }
+    // Whoever brings a message back meanwhile, from a folder not yet seen into one that was, adds to its story.
+    let still_old = old_stories(layout, now)?;
+    orphans.retain(|id| still_old.contains(id));
     for &id in &orphans {
         story::remove(layout.root(), id)?;
     }

@@ -2,7 +2,8 @@
 
 use super::hands::holdings;
 use super::identity;
-use super::layout::{HANDS, Layout, OpenError, PAUSED, STORY, stat};
+use super::layout::{HANDS, Layout, OpenError, STORY, stat};
+use super::marker::Marker;
 use super::names::{base, id_of_name};
 use super::records::View;
 use super::served::Options;
@@ -133,7 +134,7 @@ impl Trail {
 
     /// Whether an operator has paused this target.
     pub fn is_paused(&self, target: &str) -> bool {
-        stat(&self.root, format!("{PAUSED}/{target}")).is_ok()
+        Marker::read(&self.root, OsStr::new(target)).is_some_and(|marker| !marker.has_ended(SystemTime::now()))
     }
 
     /// What the processes hold that serve this Maildir.
@@ -159,6 +160,7 @@ impl Trail {
 #[cfg(test)]
 mod tests {
     use super::super::hands::Hands;
+    use super::super::layout::PAUSED;
     use super::*;
     use crate::maildir::{Delivery, Keep, deliver};
     use std::fs;

@@ -204,7 +204,7 @@ impl Answer {
 
     /// Ends with it. Its connection serves the next request, where the answer was read to its end.
     pub(super) async fn end(mut self) {
-        if self.response.body().is_end_stream() && self.connection.is_ready().await {
+        if self.connection.is_ready().await {
             self.idle.keep(self.connection);
         }
     }

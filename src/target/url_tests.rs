@@ -212,6 +212,32 @@ fn a_large_message_is_streamed_with_its_length() {
 }
 
 #[test]
+fn a_connection_serves_again_after_an_answer_in_chunks() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        for _ in 0..3 {
+            let mut seen = Vec::new();
+            while !is_complete(&seen) {
+                let mut piece = [0; 4096];
+                let count = peer.read(&mut piece).unwrap();
+                assert_ne!(count, 0, "another connection was made");
+                seen.extend_from_slice(&piece[..count]);
+            }
+            write!(peer, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").unwrap();
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = UrlConfig::new(format!("http://{address}/in").parse().unwrap());
+    let target = UrlTarget::lanes(&config, 1).unwrap().pop().unwrap();
+    for _ in 0..3 {
+        assert_eq!(runtime.block_on(target.attempt(&Message::sample())), Outcome::Done { status: Some(200) });
+    }
+    server.join().unwrap();
+}
+
+#[test]
 fn an_answer_that_comes_before_all_was_sent_is_one_and_the_next_request_goes_elsewhere() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

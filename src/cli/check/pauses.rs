@@ -1,5 +1,6 @@
 //! Trap: a pause that nobody remembers.
 
+use super::super::terminal::whole_time;
 use super::finding::{Finding, shown};
 use super::subject::Subject;
 use crate::engine::text::printable;
@@ -31,8 +32,8 @@ pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
 
 /// Since when, until when, by whom and why, as far as that is known.
 fn told(pause: &Pause) -> String {
-    let mut told = format!("since {}", humantime::format_rfc3339_seconds(pause.since));
-    let until = pause.until.map(|until| format!(" until {}", humantime::format_rfc3339_seconds(until)));
+    let mut told = format!("since {}", whole_time(pause.since));
+    let until = pause.until.map(|until| format!(" until {}", whole_time(until)));
     told.push_str(&until.unwrap_or_default());
     for (word, text) in [("by", &pause.by), ("for the reason", &pause.reason)] {
         if !text.is_empty() {

@@ -1,5 +1,6 @@
 //! What a target would get of a message: the body of the request, or a command line that sends all of it.
 
+use super::super::terminal::without_effect;
 use super::super::{Exit, complain};
 use super::Args;
 use super::subject::{self, Subject};
@@ -8,7 +9,7 @@ use crate::engine::{Message, Way};
 use crate::target::job;
 use crate::target::{Preview, Shown, UrlConfig, UrlTarget};
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, Write, stdout};
+use std::io::{self, BufWriter, IsTerminal, Write, stdout};
 
 /// Prints it.
 ///
@@ -73,9 +74,16 @@ fn preview(url: &UrlConfig, message: &Message) -> Result<Preview, Exit> {
     })
 }
 
+/// Prints it as it is; on a terminal without what could act on that.
 fn write(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Exit, Exit> {
     let mut out = BufWriter::new(stdout().lock());
-    match print(&mut out).and_then(|()| out.flush()) {
+    let printed = if stdout().is_terminal() {
+        let mut bytes = Vec::new();
+        print(&mut bytes).and_then(|()| out.write_all(&without_effect(&bytes)))
+    } else {
+        print(&mut out)
+    };
+    match printed.and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             complain(format_args!("cannot print it: {error}"));
             Err(Exit::Disk)

@@ -1,6 +1,6 @@
 //! What is in a message: shown only when it is asked for.
 
-use super::super::terminal::{Column, Terminal};
+use super::super::terminal::{Column, Terminal, without_effect};
 use crate::engine::text::printable_within;
 use crate::mail::{Mail, PARSE_LIMIT, read, text_of_html};
 use crate::maildir::Record;
@@ -38,13 +38,7 @@ pub(super) fn raw(record: &Record, terminal: &Terminal) -> io::Result<Vec<u8>> {
     if !terminal.is_terminal {
         return Ok(bytes);
     }
-    let line = |line: &[u8]| {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let pieces: Vec<_> =
-            line.split(|byte| *byte == b'\t').map(|piece| printable_within(piece, usize::MAX)).collect();
-        (pieces.join("\t") + "\n").into_bytes()
-    };
-    Ok(bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|byte| *byte == b'\n').flat_map(line).collect())
+    Ok(without_effect(&bytes))
 }
 
 /// Its header, decoded, in its order.

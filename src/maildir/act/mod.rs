@@ -245,21 +245,29 @@ fn remove(layout: &Layout, held: &Held) -> io::Result<()> {
 /// Removes for good what has been in the trash for at least `age`. Returns how many messages.
 ///
 /// # Errors
-/// The trash cannot be read.
+/// The trash cannot be read, or one of its messages cannot be removed: the others are.
 pub(super) fn empty_trash(layout: &Layout, age: Duration, now: SystemTime) -> io::Result<usize> {
-    let mut removed = 0;
+    let (mut removed, mut failed) = (0, None);
     for folder in ["new", "cur"].map(|part| format!("{TRASH}/{part}")) {
         for name in names_in(layout, &folder)? {
-            let path = Path::new(&folder).join(&name);
-            // It came into the trash by a rename, which is the last change of its status.
-            let Some(seen) = seen::see(layout, &path)? else { continue };
-            if now.duration_since(seen.changed()).is_ok_and(|since| since >= age)
-                && let Ok(held) = seen::hold(layout, &seen)?
-            {
-                remove(layout, &held)?;
-                removed += 1;
+            match remove_old(layout, &Path::new(&folder).join(&name), age, now) {
+                Ok(is_removed) => removed += usize::from(is_removed),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
     }
-    Ok(removed)
+    failed.map_or(Ok(removed), Err)
+}
+
+/// Removes one that has been in the trash for long. Returns whether it did.
+fn remove_old(layout: &Layout, path: &Path, age: Duration, now: SystemTime) -> io::Result<bool> {
+    // It came into the trash by a rename, which is the last change of its status.
+    let Some(seen) = seen::see(layout, path)? else { return Ok(false) };
+    if now.duration_since(seen.changed()).is_ok_and(|since| since >= age)
+        && let Ok(held) = seen::hold(layout, &seen)?
+    {
+        remove(layout, &held)?;
+        return Ok(true);
+    }
+    Ok(false)
 }
