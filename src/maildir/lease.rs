@@ -5,7 +5,7 @@ use super::claim::{Locked, Refused, in_new};
 use super::crash;
 use super::hands::Slot;
 use super::layout::{DEAD, DONE, Keep, Layout, make_maildir_folder};
-use super::names::{base, shown, unique_name};
+use super::names::{name_without_flags, shown, unique_name};
 use super::served::Maildir;
 use super::story::{self, Appended, Event, Line};
 use super::suspect::Turn;
@@ -16,7 +16,6 @@ use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::future::ready;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -315,12 +314,11 @@ pub(super) fn remove(maildir: &Maildir, name: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
-/// Moves a message, by its path from the Maildir, into `new/` of another folder, never over another one. Flags of
-/// a mail client stay behind.
+/// Moves a message, by its path from the Maildir, into `new/` of another folder, never over another one. The
+/// flags that a mail client has given one in `cur/` stay behind.
 pub(super) fn move_to(layout: &Layout, from: &OsStr, folder: &str) -> io::Result<()> {
-    let name = Path::new(from).file_name().unwrap_or_default();
     let mut to = OsString::from(format!("{folder}/new/"));
-    to.push(OsStr::from_bytes(base(name)));
+    to.push(name_without_flags(Path::new(from)));
     let rename = |to: &OsStr| renameat_with(layout.root(), from, layout.root(), to, RenameFlags::NOREPLACE);
     match rename(&to) {
         Err(Errno::EXIST) => Ok(rename(format!("{folder}/new/{}", unique_name()).as_ref())?),

@@ -8,6 +8,7 @@ use rustix::system::uname;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,14 @@ pub(super) fn base(name: &OsStr) -> &[u8] {
     let bytes = name.as_bytes();
     let end = bytes.windows(3).position(|part| part == b":2,").unwrap_or(bytes.len());
     &bytes[..end]
+}
+
+/// The name of a message by its path, without the flags that a mail client gives those in `cur/`.
+pub(super) fn name_without_flags(path: &Path) -> &OsStr {
+    let name = path.file_name().unwrap_or_default();
+    let is_opened = path.parent().is_some_and(|folder| folder.ends_with("cur"));
+    let base = OsStr::from_bytes(base(name));
+    if is_opened && !base.is_empty() { base } else { name }
 }
 
 /// A file name, fit to be shown.

@@ -15,16 +15,15 @@ pub use seen::Seen;
 use super::crash;
 use super::layout::{DEAD, Keep, Layout, OpenError, STORY, TRASH};
 use super::lease::move_to;
-use super::names::base;
+use super::names::name_without_flags;
 use super::story::{self, Appended, Event, Line, Story};
 use super::sweep::names as names_in;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use seen::Held;
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -156,9 +155,8 @@ impl Operator {
             Err(error) if is_plain && story::is_full(&error) => {}
             Err(error) => return Err(self.layout.error(story::path(held.id), error)),
         }
-        let name = held.path.file_name().unwrap_or_default();
         let mut to = OsString::from("new/");
-        to.push(OsStr::from_bytes(base(name)));
+        to.push(name_without_flags(&held.path));
         match renameat_with(self.layout.root(), &held.path, self.layout.root(), &*to, RenameFlags::NOREPLACE) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(Acted::Unfit("another one of its name waits already")),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::Id;
 use crate::maildir::claim;
+use std::ffi::OsStr;
 use std::fs;
 use std::fs::File;
 use std::path::PathBuf;

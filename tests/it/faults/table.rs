@@ -61,6 +61,9 @@ pub const CALLS: &[(&str, &[&str])] = &[
     ("sendto", &[]),
 ];
 
+/// How often a thread waits is up to the machine: it may find all that it waits for at once, or bit by bit.
+pub const UP_TO_THE_MACHINE: &[&str] = &["epoll_wait", "futex"];
+
 /// What fails on no way to a command: there it is how the runtime hears of signals.
 pub const SIGNALS_OF_COMMANDS: &[&str] = &["recvfrom"];
 
