@@ -124,7 +124,7 @@ impl Service {
         let engine = Arc::new(engine);
         let outlets = onlookers.map(|onlookers| Outlets::new(Arc::clone(&engine), Arc::clone(&queue), onlookers));
         if let Some(outlets) = &outlets {
-            outlets.open(&config, outlets.prepare(config.web.as_ref())?);
+            outlets.open(&config, outlets.prepare(config.web.as_ref()));
         }
         let built = Mutex::new(Built { config, destinations, pools, unusable: found.unusable });
         let pulses = SetOnce::new();
@@ -151,10 +151,7 @@ impl Service {
             Ok(found) => found,
             Err(error) => return Err(self.give_up(error, pools)),
         };
-        let next = match self.outlets.as_ref().map(|outlets| outlets.prepare(config.web.as_ref())).transpose() {
-            Ok(next) => next,
-            Err(error) => return Err(self.give_up(error, pools)),
-        };
+        let next = self.outlets.as_ref().map(|outlets| outlets.prepare(config.web.as_ref()));
         let mut built = self.built();
         self.engine.reroute(routes(&config, &destinations), || self.queue.serve(found.maildirs));
         pools.extend(take(&mut built.pools).into_iter().filter(|pool| !pool.has_ended()));

@@ -8,15 +8,18 @@ use crate::maildir::{MaildirQueue, Stock};
 use crate::metrics::{Metrics, Scene, TargetScene};
 use crate::secret::Secret;
 use crate::web::{self, Bound, Inside};
-use anyhow::anyhow;
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 /// For so long what folders hold is not looked at again.
 const FRESH: Duration = Duration::from_secs(5);
+/// How long until a place is tried again that could not be listened on.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Who looks on for the sake of those who ask.
 #[derive(Default)]
@@ -76,8 +79,36 @@ pub(super) enum Next {
     Nothing,
     /// What is listened on already.
     Same,
-    /// This place.
-    Other(Listen, Bound),
+    /// This place, if it can be had now.
+    Other(Listen, io::Result<Bound>),
+}
+
+/// Waits until this place can be listened on: mail does not wait for that.
+async fn have(listen: &Listen, mut bound: io::Result<Bound>) -> Bound {
+    let mut complaint = String::new();
+    loop {
+        match bound {
+            Ok(bound) => {
+                let place = bound.place().unwrap_or_else(|| listen.clone());
+                tracing::info!(event = "web", listen = %place, "metrics, and whether it is alive and ready");
+                return bound;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if reason != complaint {
+                    tracing::error!(
+                        event = "web_failed",
+                        listen = %listen,
+                        reason,
+                        "mail goes on, and this is tried again every 10 s: end who listens there, or give [web] another `listen`"
+                    );
+                }
+                complaint = reason;
+            }
+        }
+        sleep(AGAIN).await;
+        bound = web::bind(listen);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -99,20 +130,12 @@ impl Outlets {
     }
 
     /// Makes ready what this configuration wants to be listened on.
-    ///
-    /// # Errors
-    /// It cannot be listened on.
-    pub fn prepare(&self, web: Option<&Web>) -> anyhow::Result<Next> {
-        let Some(Web { listen, .. }) = web else { return Ok(Next::Nothing) };
+    pub fn prepare(&self, web: Option<&Web>) -> Next {
+        let Some(Web { listen, .. }) = web else { return Next::Nothing };
         if lock(&self.open).web.as_ref().is_some_and(|(open, task)| open == listen && !task.is_finished()) {
-            return Ok(Next::Same);
+            return Next::Same;
         }
-        match web::bind(listen) {
-            Ok(bound) => Ok(Next::Other(listen.clone(), bound)),
-            Err(error) => {
-                Err(anyhow!("[web] cannot listen on {listen}: {error}\n  = try: another `listen`, or leave [web] out"))
-            }
-        }
+        Next::Other(listen.clone(), web::bind(listen))
     }
 
     /// Tells by this configuration from now on.
@@ -142,10 +165,13 @@ impl Outlets {
             task.abort();
         }
         if let Next::Other(listen, bound) = next {
-            let place = bound.place().unwrap_or_else(|| listen.clone());
-            tracing::info!(event = "web", listen = %place, "metrics, and whether it is alive and ready");
             let inside: Arc<dyn Inside> = Arc::<Known>::clone(&self.known);
-            open.web = Some((listen, tokio::spawn(web::serve(bound, inside))));
+            let place = listen.clone();
+            let serving = async move {
+                let bound = have(&place, bound).await;
+                web::serve(bound, inside).await;
+            };
+            open.web = Some((listen, tokio::spawn(serving)));
         }
     }
 

@@ -257,12 +257,33 @@ mod scraped {
         let shown =
             crate::support::client::get_with(&format!("{place}/metrics"), &[("authorization", "Bearer 0123456789")]);
         assert_eq!(shown.0, 200);
-        let refused = watch.refuse_to_reload(&toml(&maildir, &app.url(), "[web]\nlisten = '192.0.2.1:1'\ntoken = 'x'"));
-        assert!(refused.contains("cannot listen on http://192.0.2.1:1"), "{refused}");
+        let refused = watch.refuse_to_reload(&toml(&maildir, &app.url(), "[web]\nlisten = '192.0.2.1:1'"));
+        assert!(refused.contains("token"), "{refused}");
         assert!(status(&maildir)["reload_failed"].is_string());
+        // What nobody can listen on here keeps no configuration from being in force.
+        watch.reload(&toml(&maildir, &app.url(), "[web]\nlisten = '192.0.2.1:1'\ntoken = 'x'"));
+        let failed = watch.wait_for_event("web_failed");
+        assert_eq!((&failed["level"], &failed["listen"]), (&"ERROR".into(), &"http://192.0.2.1:1".into()), "{failed}");
         watch.reload(&toml(&maildir, &app.url(), ""));
         let address = place.strip_prefix("http://").unwrap().to_owned();
         wait_until("nobody listens any more", SOON, || std::net::TcpStream::connect(&address).is_err());
+    }
+
+    #[test]
+    fn an_address_that_is_taken_holds_up_no_mail_and_is_had_when_it_is_free() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let (maildir, app) = (Maildir::in_memory(), App::accepting());
+        let watch = watch(&toml(&maildir, &app.url(), &format!("[web]\nlisten = '{address}'")));
+        let failed = watch.wait_for_event("web_failed");
+        assert!(failed["listen"].as_str().unwrap().contains(&address.to_string()), "{failed}");
+        maildir.deliver(MAIL);
+        app.wait_for_accepted(1);
+        assert!(watch.events("web").is_empty());
+        drop(taken);
+        let web = web_of(&watch);
+        assert_eq!(get(&format!("{web}/healthz")).0, 200);
+        assert_eq!(watch.events("web_failed").len(), 1);
     }
 
     #[test]
