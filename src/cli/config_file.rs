@@ -1,7 +1,7 @@
 //! Finding the configuration file, reading it, and becoming who may work on its Maildirs.
 
 use super::bystander::Bystander;
-use super::{Exit, complain};
+use super::{Exit, complain, mail};
 use crate::config::{Config, ConfigError, Reading};
 use crate::maildir::{OpenError, become_owner};
 use crate::wire;
@@ -58,6 +58,25 @@ impl ConfigArg {
         let bytes = std::fs::read(&path).map_err(|error| ConfigError::Read { path: path.clone(), error });
         let reading = bytes.and_then(|bytes| Config::parse(&bytes, &path, &Bystander));
         reading.map(|reading| reading.config).map_err(|error| told(&error))
+    }
+
+    /// As [`ConfigArg::read_as_bystander`], for whom it is enough to know where mail lies and what the targets are
+    /// called. Mistakes elsewhere are told of and hold up nobody: it is when something is wrong that one has to look.
+    ///
+    /// # Errors
+    /// It was told of; this is how to end.
+    pub fn read_places(&self) -> Result<Config, Exit> {
+        let path = self.locate()?;
+        let bytes = std::fs::read(&path).map_err(|error| ConfigError::Read { path: path.clone(), error });
+        let read = bytes.and_then(|bytes| Config::parse_places(&bytes, &path, &Bystander));
+        let (config, mistake) = read.map_err(|error| told(&error))?;
+        if mistake.is_some() {
+            complain(format_args!(
+                "{} has mistakes: routes and settings of targets are not known here\n  = try: maildirq check",
+                mail::shown(&path)
+            ));
+        }
+        Ok(config)
     }
 }
 

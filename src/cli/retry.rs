@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Exit {
 }
 
 fn retry(args: &Args) -> Result<Exit, Exit> {
-    let config = args.which.file.read_as_bystander()?;
+    let config = args.which.file.read_places()?;
     if let Some(target) = &args.to {
         check_target(&config, target)?;
     }

@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> Exit {
 
 fn tail(args: &Args) -> Result<Exit, Exit> {
     let query = query(&args.words)?;
-    let config = args.file.read_as_bystander()?;
+    let config = args.file.read_places()?;
     become_owner_of_maildirs(&config)?;
     let places = wire::places(&config).map_err(|error| {
         complain(&error);

@@ -159,8 +159,7 @@ impl<'a> Item<'a> {
 
     /// Whether it can be the name of a queue, a target or a route: a part of file names, metrics and log lines.
     pub fn check_name(&self, name: &str) -> bool {
-        let is_name = (1..=64).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        let is_name = is_name(name);
         if !is_name {
             let text = format!("`{}` is no name", printable(name.as_bytes()));
             let span = if self.is_table() { &self.name } else { &self.span };
@@ -169,6 +168,12 @@ impl<'a> Item<'a> {
         }
         is_name
     }
+}
+
+/// Whether something can be called that.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 pub(super) fn duration(item: &Item<'_>) -> Option<Duration> {

@@ -1,11 +1,11 @@
 //! From the bytes of a file to a configuration: all mistakes in one run.
 
-use super::item::duration;
+use super::item::{duration, is_name};
 use super::keys::{Place, SHUTDOWN_TIMEOUT};
 use super::remark::{Note, Remark, Severity, Source};
 use super::walk::{Table, Walk};
 use super::world::{Process, World};
-use super::{Config, ConfigError, queues, routes, secrets, targets, web};
+use super::{Config, ConfigError, Queue, Target, queues, routes, secrets, targets, web};
 use crate::engine::text::printable;
 use std::ops::Range;
 use std::path::Path;
@@ -35,37 +35,89 @@ impl Config {
     /// # Errors
     /// There are mistakes.
     pub fn parse(bytes: &[u8], file: &Path, world: &dyn World) -> Result<Reading, ConfigError> {
-        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => return Err(not_text(bytes, error.valid_up_to(), file)),
-        };
-        let (tree, errors) = DeTable::parse_recoverable(text);
-        let mut source = Source { file, text, hidden: secrets::hidden(text, tree.get_ref()) };
-        let walk = Walk::new(world, file);
-        let config = config(&Table::open(&walk, Place::Top, String::new(), 0..0, tree.get_ref()));
-        let mut notes = walk.into_notes();
-        if !errors.is_empty() {
-            let errors: Vec<_> = errors.iter().map(|error| syntax_note(error, text)).collect();
-            source.hidden.extend(errors.iter().filter_map(|note| doubtful(text, note.span.clone()?)));
-            notes = with_syntax_errors(notes, errors, &source);
-        }
-        let has_mistakes = notes.iter().any(|note| note.severity == Severity::Error);
-        let remarks: Vec<_> = notes.into_iter().map(|note| source.remark(note)).collect();
-        if has_mistakes {
+        let Sound { config, remarks, .. } = read(bytes, file, world)?;
+        if has_mistakes(&remarks) {
             return Err(ConfigError::Mistake { path: file.to_owned(), remarks });
         }
         Ok(Reading { config, warnings: remarks })
     }
+
+    /// As [`Config::parse`], for whom it is enough to know where mail lies and what the targets are called. Where
+    /// there are mistakes elsewhere, they are returned, too: then there are no routes, and of targets only the names
+    /// count.
+    ///
+    /// # Errors
+    /// It cannot be told for sure where mail lies.
+    pub fn parse_places(
+        bytes: &[u8],
+        file: &Path,
+        world: &dyn World,
+    ) -> Result<(Config, Option<ConfigError>), ConfigError> {
+        let Sound { mut config, target_names, are_queues_sound, remarks } = read(bytes, file, world)?;
+        if !has_mistakes(&remarks) {
+            return Ok((config, None));
+        }
+        let error = ConfigError::Mistake { path: file.to_owned(), remarks };
+        if !are_queues_sound {
+            return Err(error);
+        }
+        let mut stand_in = Config::of_flags("/".into(), STAND_IN.parse().expect("it is a URL")).targets.swap_remove(0);
+        (stand_in.retry.attempts, stand_in.retry.give_up) = (None, None);
+        let named = target_names.into_iter().filter(|name| is_name(name));
+        config.targets = named.map(|name| Target { name, ..stand_in.clone() }).collect();
+        config.routes.clear();
+        Ok((config, Some(error)))
+    }
 }
 
-fn config(top: &Table<'_>) -> Config {
-    let queues = queues::read(top);
+/// The address of a target of which only the name is known.
+const STAND_IN: &str = "http://not-known-here.invalid/";
+
+/// What a file says, whatever is wrong with it.
+struct Sound {
+    config: Config,
+    /// Also of targets with mistakes.
+    target_names: Vec<String>,
+    /// Whether all queues are known, and are as the file says.
+    are_queues_sound: bool,
+    remarks: Vec<Remark>,
+}
+
+fn has_mistakes(remarks: &[Remark]) -> bool {
+    remarks.iter().any(|remark| remark.severity == Severity::Error)
+}
+
+fn read(bytes: &[u8], file: &Path, world: &dyn World) -> Result<Sound, ConfigError> {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Err(not_text(bytes, error.valid_up_to(), file)),
+    };
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    let mut source = Source { file, text, hidden: secrets::hidden(text, tree.get_ref()) };
+    let walk = Walk::new(world, file);
+    let top = Table::open(&walk, Place::Top, String::new(), 0..0, tree.get_ref());
+    let queues = queues::read(&top);
+    let are_queues_sound = errors.is_empty() && !walk.has_mistakes();
+    let (config, target_names) = config(&top, queues);
+    let mut notes = walk.into_notes();
+    if !errors.is_empty() {
+        let errors: Vec<_> = errors.iter().map(|error| syntax_note(error, text)).collect();
+        source.hidden.extend(errors.iter().filter_map(|note| doubtful(text, note.span.clone()?)));
+        notes = with_syntax_errors(notes, errors, &source);
+    }
+    let remarks = notes.into_iter().map(|note| source.remark(note)).collect();
+    Ok(Sound { config, target_names, are_queues_sound, remarks })
+}
+
+/// Beside it the names of all targets.
+fn config(top: &Table<'_>, queues: Vec<Queue>) -> (Config, Vec<String>) {
     let (targets, target_names) = targets::read(top);
     let queue_names: Vec<_> = queues.iter().map(|queue| queue.name.clone()).collect();
     let routes = routes::read(top, &queue_names, &target_names);
     let shutdown_timeout = top.setting(&SHUTDOWN_TIMEOUT, duration);
-    Config { queues, routes, targets, shutdown_timeout, web: web::read(top), keep: web::retention(top) }
+    let config = Config { queues, routes, targets, shutdown_timeout, web: web::read(top), keep: web::retention(top) };
+    (config, target_names)
 }
 
 fn not_text(bytes: &[u8], valid: usize, file: &Path) -> ConfigError {

@@ -2,7 +2,7 @@
 
 use super::item::Item;
 use super::keys::{Key, Place};
-use super::remark::Note;
+use super::remark::{Note, Severity};
 use super::world::World;
 use crate::engine::text::printable;
 use std::cell::RefCell;
@@ -26,6 +26,11 @@ impl<'w> Walk<'w> {
 
     pub fn note(&self, note: Note) {
         self.notes.borrow_mut().push(note);
+    }
+
+    /// Whether anything noted so far is a mistake.
+    pub fn has_mistakes(&self) -> bool {
+        self.notes.borrow().iter().any(|note| note.severity == Severity::Error)
     }
 
     /// All notes, in the order of the file, those about all of it last.
