@@ -53,13 +53,26 @@ pub fn run(args: &Args) -> Exit {
 }
 
 fn forget(args: &Args) -> Result<Exit, Exit> {
-    let config = args.file.read_as_bystander()?;
+    let config = args.file.read_places()?;
     become_owner_of_maildirs(&config)?;
     let mut operators = Vec::new();
+    let mut is_whole = true;
     for (place, _) in wire::places(&config).map_err(|error| open_failed(&error))? {
-        operators.push(Operator::open(&place.path, &person::name()).map_err(|error| open_failed(&error))?);
+        match Operator::open(&place.path, &person::name()) {
+            Ok(operator) => operators.push(operator),
+            // What is in the others can be forgotten all the same.
+            Err(error) => {
+                complain(error);
+                is_whole = false;
+            }
+        }
     }
-    let found = forget_in_all(&mut operators, &args.address, true)?;
+    let exit = forget_by(args, &mut operators)?;
+    Ok(if is_whole { exit } else { Exit::Disk })
+}
+
+fn forget_by(args: &Args, operators: &mut [Operator]) -> Result<Exit, Exit> {
+    let found = forget_in_all(operators, &args.address, true)?;
     if args.dry_run {
         print(told(args, found))?;
         return Ok(Exit::Ok);
@@ -68,7 +81,7 @@ fn forget(args: &Args) -> Result<Exit, Exit> {
         complain("nothing was done");
         return Ok(Exit::No);
     }
-    let forgotten = forget_in_all(&mut operators, &args.address, false)?;
+    let forgotten = forget_in_all(operators, &args.address, false)?;
     print(told(args, forgotten))?;
     Ok(if forgotten.waiting + forgotten.in_hand > 0 { Exit::No } else { Exit::Ok })
 }

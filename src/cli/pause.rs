@@ -10,6 +10,7 @@ use crate::engine::text::printable;
 use crate::maildir::{self, Marker, OpenError};
 use crate::wire;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -38,8 +39,8 @@ struct Meant {
 /// Its mail waits, and none of it is lost or counts a failure. It needs no running
 /// daemon, and one that runs obeys at once. What is being tried is tried to its end.
 ///
-/// Exit code: 0 paused · 66 no such target or queue · 74 disk or permissions ·
-/// 78 configuration.
+/// Exit code: 0 paused · 66 no such target or queue · 74 disk or permissions of a
+/// Maildir (in the others it is paused) · 78 configuration.
 ///
 /// Example: maildirq pause crm --reason "schema migration" --for 2h
 #[derive(Clone, Debug, clap::Args)]
@@ -58,7 +59,7 @@ pub struct PauseArgs {
 /// Go on sending to a target that was paused
 ///
 /// Exit code: 0 it goes on, or was not paused · 66 no such target or queue · 74 disk or
-/// permissions · 78 configuration.
+/// permissions of a Maildir (in the others it goes on) · 78 configuration.
 ///
 /// Example: maildirq resume crm
 #[derive(Clone, Debug, clap::Args)]
@@ -77,7 +78,7 @@ struct Subject {
 
 impl Meant {
     fn find(&self) -> Result<Subject, Exit> {
-        let config = self.file.read_as_bystander()?;
+        let config = self.file.read_places()?;
         let known: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
         self.targets.iter().try_for_each(|target| check_target(&config, target))?;
         if let Some(queue) = &self.queue {
@@ -110,22 +111,32 @@ fn pause(args: &PauseArgs) -> Result<(), Exit> {
     let Subject { targets, maildirs, .. } = args.meant.find()?;
     let marker = Marker::new(&person::name(), &args.reason, until);
     let mut text = String::new();
+    let mut broken = Broken::default();
     for target in &targets {
-        for (path, _) in &maildirs {
-            maildir::pause(path, target, &marker).map_err(|error| told(&error))?;
+        let done =
+            maildirs.iter().filter(|(path, _)| broken.unless(path, || maildir::pause(path, target, &marker)).is_some());
+        let count = done.count();
+        if count == 0 && !maildirs.is_empty() {
+            continue;
         }
         if args.meant.json {
             let until = until.map(whole_time);
-            let paused = json!({ "v": 1, "target": target, "paused": true, "maildirs": maildirs.len(), "by": marker.by, "until": until, "reason": args.reason });
+            let paused = json!({ "v": 1, "target": target, "paused": true, "maildirs": count, "by": marker.by, "until": until, "reason": args.reason });
             let _ = writeln!(text, "{paused}");
             continue;
         }
         let end = until.map(|until| format!(" until {}", person::shown(until))).unwrap_or_default();
         let reason = printable(args.reason.as_bytes());
         let reason = if reason.is_empty() { reason } else { format!(", \"{reason}\"") };
-        let _ = writeln!(text, "‖ {target} paused{end} ({}{reason}). New mail waits; nothing is lost.", marker.by);
+        let _ = writeln!(
+            text,
+            "‖ {target} paused{end} ({}{reason}){}. New mail waits; nothing is lost.",
+            marker.by,
+            of_how_many(count, &maildirs)
+        );
     }
-    print(text)
+    print(text)?;
+    broken.end()
 }
 
 /// Goes on.
@@ -136,18 +147,21 @@ pub fn run_resume(args: &ResumeArgs) -> Exit {
 fn resume(meant: &Meant) -> Result<(), Exit> {
     let Subject { config, targets, maildirs } = meant.find()?;
     let mut text = String::new();
+    let mut broken = Broken::default();
     for target in &targets {
-        let mut was_paused = false;
-        let mut waited = 0;
+        let (mut was_paused, mut waited, mut count) = (false, 0, 0);
         for (path, queue) in &maildirs {
-            let pauses = maildir::pauses(path).map_err(|error| told(&error))?;
-            if pauses.iter().any(|pause| *pause.target == **target) {
-                was_paused = true;
-                // Counted before, for a running daemon goes on at once.
-                waited += count_waiting(&config, path, queue, target)?;
-            }
-            maildir::resume(path, target).map_err(|error| told(&error))?;
+            let Some(held) = broken.unless(path, || resume_in(&config, path, queue, target)) else { continue };
+            count += 1;
+            was_paused |= held.is_some();
+            waited += held.unwrap_or_default();
         }
+        if count == 0 && !maildirs.is_empty() {
+            continue;
+        }
+        let part = of_how_many(count, &maildirs);
+        // Where the configuration has mistakes, nobody knows which mail goes where.
+        let waited = (!config.routes.is_empty()).then_some(waited);
         let _ = match (meant.json, was_paused) {
             (true, _) => {
                 writeln!(
@@ -156,26 +170,65 @@ fn resume(meant: &Meant) -> Result<(), Exit> {
                     json!({ "v": 1, "target": target, "paused": false, "was_paused": was_paused, "waited": waited })
                 )
             }
-            (false, false) => writeln!(text, "✓ {target} was not paused"),
-            (false, true) if waited == 1 => writeln!(text, "✓ {target} goes on; 1 message waited"),
-            (false, true) => writeln!(text, "✓ {target} goes on; {waited} messages waited"),
+            (false, false) => writeln!(text, "✓ {target} was not paused{part}"),
+            (false, true) if waited == Some(1) => writeln!(text, "✓ {target} goes on{part}; 1 message waited"),
+            (false, true) => match waited {
+                Some(waited) => writeln!(text, "✓ {target} goes on{part}; {waited} messages waited"),
+                None => writeln!(text, "✓ {target} goes on{part}"),
+            },
         };
     }
-    print(text)
+    print(text)?;
+    broken.end()
+}
+
+/// Goes on in this Maildir. Returns how many messages waited, where it was paused.
+fn resume_in(config: &Config, path: &Path, queue: &str, target: &str) -> Result<Option<usize>, OpenError> {
+    let was_paused = maildir::pauses(path)?.iter().any(|pause| *pause.target == *target);
+    // Counted before, for a running daemon goes on at once.
+    let waited = was_paused.then(|| count_waiting(config, path, queue, target));
+    maildir::resume(path, target)?;
+    Ok(waited)
+}
+
+/// Maildirs that could not be worked on: each was told of once, and the others go on.
+#[derive(Default)]
+struct Broken(BTreeSet<PathBuf>);
+
+impl Broken {
+    /// What comes of it, unless this Maildir is or now proves to be one of them.
+    fn unless<T>(&mut self, path: &Path, work: impl FnOnce() -> Result<T, OpenError>) -> Option<T> {
+        if self.0.contains(path) {
+            return None;
+        }
+        let error = match work() {
+            Ok(done) => return Some(done),
+            Err(error) => error,
+        };
+        complain(error);
+        self.0.insert(path.to_owned());
+        None
+    }
+
+    fn end(self) -> Result<(), Exit> {
+        if self.0.is_empty() { Ok(()) } else { Err(Exit::Disk) }
+    }
+}
+
+/// In how many Maildirs it was done, where that is not all of them.
+fn of_how_many(count: usize, maildirs: &[(PathBuf, String)]) -> String {
+    if count == maildirs.len() { String::new() } else { format!(" in {count} of {} Maildirs", maildirs.len()) }
 }
 
 /// How many messages in `new/` the routes lead to this target. What cannot be read is not counted.
-fn count_waiting(config: &Config, path: &Path, queue: &str, target: &str) -> Result<usize, Exit> {
-    let queue = mail::queue(config, Some(queue))?;
-    let entries = std::fs::read_dir(path.join("new")).map_err(|error| {
-        complain(format_args!("cannot read {}: {error}", mail::shown(path)));
-        Exit::Disk
-    })?;
+fn count_waiting(config: &Config, path: &Path, queue: &str, target: &str) -> usize {
+    let Some(queue) = config.queues.iter().find(|known| known.name == queue) else { return 0 };
+    let entries = std::fs::read_dir(path.join("new")).into_iter().flatten();
     let leads_there = |file: &Path| {
         let message = mail::message(mail::open(file).ok()?, queue, None, None);
         Some(Route::first_for(&config.routes, &message).ok()??.way.target() == target)
     };
-    Ok(entries.flatten().filter(|entry| leads_there(&entry.path()) == Some(true)).count())
+    entries.flatten().filter(|entry| leads_there(&entry.path()) == Some(true)).count()
 }
 
 fn told(error: &OpenError) -> Exit {

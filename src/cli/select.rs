@@ -4,10 +4,11 @@ use super::{Exit, complain};
 use crate::config::Config;
 use crate::engine::text::{printable, printable_within};
 use crate::engine::{State, States};
-use crate::maildir::{OpenError, Record, View};
+use crate::maildir::{OpenError, Options, Record, View};
 use crate::query::Query;
 use crate::wire;
 use std::ffi::OsStr;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +38,14 @@ impl Wanted {
         }
         Ok(Wanted::Messages(words.to_vec()))
     }
+
+    /// Whether what is meant may be in this queue.
+    pub fn may_be_in(&self, queue: &str) -> bool {
+        match self {
+            Wanted::Messages(_) => true,
+            Wanted::Matching(query) => query.may_be_in(queue),
+        }
+    }
 }
 
 /// The query that these words are.
@@ -50,24 +59,63 @@ pub fn query(words: &[String]) -> Result<Query, Exit> {
     })
 }
 
-/// All Maildirs of a configuration, of one queue where that is named. Those that a glob has found and that cannot be
-/// looked into are told of and left out.
+/// The Maildirs that can be looked into.
+#[derive(Debug)]
+pub struct Views {
+    there: Vec<Arc<View>>,
+    are_all: bool,
+}
+
+impl Deref for Views {
+    type Target = [Arc<View>];
+
+    fn deref(&self) -> &[Arc<View>] {
+        &self.there
+    }
+}
+
+impl Views {
+    /// How to end, where this would be how if nothing was left out.
+    pub fn end(&self, exit: Exit) -> Exit {
+        let hides_it = matches!(exit, Exit::Ok | Exit::No | Exit::NoInput);
+        if hides_it && !self.are_all { Exit::Disk } else { exit }
+    }
+}
+
+/// The Maildirs of these queues of a configuration. Those that cannot be looked into are told of and left out: one
+/// disk that is not there must not hide what is on the others.
 ///
 /// # Errors
-/// One that is named cannot be looked at; it was told of, and this is how to end.
-pub fn views(config: &Config, queue: Option<&str>) -> Result<Vec<Arc<View>>, Exit> {
-    let mut views = Vec::new();
+/// The configuration makes no sense; it was told of, and this is how to end.
+pub fn views(config: &Config, is_meant: impl Fn(&str) -> bool) -> Result<Views, Exit> {
+    let (there, broken) = look_into(config, is_meant)?;
+    broken.iter().for_each(complain);
+    Ok(Views { there, are_all: broken.is_empty() })
+}
+
+/// As [`views`], and why those that are named cannot be looked into. Only what a glob has found is told of.
+///
+/// # Errors
+/// As [`views`].
+pub fn look_into(config: &Config, is_meant: impl Fn(&str) -> bool) -> Result<(Vec<Arc<View>>, Vec<OpenError>), Exit> {
+    let (mut views, mut broken) = (Vec::new(), Vec::new());
     for (place, options) in wire::places(config).map_err(|error| told(&error))? {
-        if queue.is_some_and(|queue| *queue != *options.queue) {
+        if !is_meant(&options.queue) {
             continue;
         }
-        match View::of(&place.path, &options) {
+        match view_of(&place.path, &options) {
             Ok(view) => views.push(view),
             Err(error) if place.was_found => complain(error),
-            Err(error) => return Err(told(&error)),
+            Err(error) => broken.push(error),
         }
     }
-    Ok(views)
+    Ok((views, broken))
+}
+
+fn view_of(path: &Path, options: &Options) -> Result<Arc<View>, OpenError> {
+    let view = View::of(path, options)?;
+    std::fs::read_dir(path.join("new")).map_err(|error| view.fault("new", error))?;
+    Ok(view)
 }
 
 /// Tells of an error of a Maildir, and how to end.

@@ -81,6 +81,14 @@ impl Query {
         asked
     }
 
+    /// Whether messages of this queue may match.
+    pub fn may_be_in(&self, queue: &str) -> bool {
+        self.terms.iter().all(|term| match &term.what {
+            What::Queue(name) => name.is(queue) != term.is_negated,
+            _ => true,
+        })
+    }
+
     /// Whether headers or whole messages have to be read to answer it.
     pub fn needs_mail(&self) -> bool {
         self.terms.iter().any(|term| term.cost() >= term::Cost::Header)

@@ -187,3 +187,18 @@ fn a_term_is_told_from_an_id_a_name_and_a_message_id() {
         assert!(!Query::is_term(word), "{word}");
     }
 }
+
+#[test]
+fn a_query_tells_which_queues_it_may_be_about() {
+    for (line, expected) in [
+        ("", true),
+        ("state:dead", true),
+        ("queue:billing", true),
+        ("queue:support", false),
+        ("-queue:billing", false),
+        ("-queue:support", true),
+        ("queue:billing queue:support", false),
+    ] {
+        assert_eq!(Query::parse_line(line).unwrap().may_be_in("billing"), expected, "{line}");
+    }
+}

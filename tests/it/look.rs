@@ -380,3 +380,122 @@ fn the_map_fits_one_screen_and_every_command_has_an_example() {
         assert!(help.contains("Example: "), "{verb}: {help}");
     }
 }
+
+/// Three queues: one with mail, one with mail, and one whose disk is not there.
+fn with_a_broken_one() -> (Desk, Maildir) {
+    let (mut desk, other) = (Desk::new("http://127.0.0.1:1"), Maildir::new());
+    let gone = desk.folder.path().join("gone");
+    fs::create_dir(&gone).unwrap();
+    let more = format!(
+        "[queue.gone]\nmaildir = '{}'\n[queue.other]\nmaildir = '{}'\n",
+        gone.display(),
+        other.path().display()
+    );
+    desk.toml.push_str(&more);
+    write_config(&desk.folder.path().join("maildirq.toml"), &desk.toml);
+    desk.maildir.deliver(PLAIN);
+    other.deliver(&PLAIN.replace("1042", "7"));
+    (desk, other)
+}
+
+#[test]
+fn a_maildir_that_is_not_there_hides_nothing_of_the_others() {
+    let (desk, _other) = with_a_broken_one();
+    let names_it = |talk: &str| talk.contains("there is no Maildir at") && talk.contains("/gone");
+
+    let (code, said, _) = desk.run(&["status"]);
+    let first = said.lines().next().unwrap();
+    assert!(code == 1 && first.starts_with("● unknown: ") && names_it(first), "{said}");
+    let status = desk.status();
+    assert_eq!(status["level"], "unknown");
+    assert_eq!(status["queues"][0]["states"]["new"]["count"], 1, "{status}");
+    assert!(names_it(status["unreadable"][0].as_str().unwrap()), "{status}");
+    let (code, said, _) = desk.run(&["status", "--check"]);
+    assert!(code == 3 && said.starts_with("UNKNOWN - ") && names_it(&said), "{said}");
+
+    let (code, said, talk) = desk.run(&["list", "--json"]);
+    assert!(code == 74 && said.lines().count() == 2 && names_it(&talk), "{said}{talk}");
+    let (code, said, talk) = desk.run(&["show", "1042@example.com"]);
+    assert!(code == 74 && said.contains("Invoice 1042") && names_it(&talk), "{said}{talk}");
+    let (code, said, talk) = desk.run(&["bury", "subject:overdue"]);
+    assert!(code == 74 && said.contains("✓ 2 buried") && names_it(&talk), "{said}{talk}");
+    let (code, said, talk) = desk.run(&["forget", "ada@example.com", "--yes"]);
+    assert!(code == 74 && said.contains("2 kept messages") && names_it(&talk), "{said}{talk}");
+}
+
+#[test]
+fn a_query_that_names_a_queue_has_nothing_to_do_with_the_others() {
+    let (desk, _other) = with_a_broken_one();
+    assert_eq!(desk.objects(&["list", "--json", "queue:other"]).len(), 1);
+    assert_eq!(desk.objects(&["list", "--json", "--", "-queue:gone"]).len(), 2);
+    let (code, said, talk) = desk.run(&["bury", "queue:support"]);
+    assert!(code == 0 && said.contains("buried") && talk.is_empty(), "{said}{talk}");
+    assert_eq!(desk.run(&["list", "queue:gone"]).0, 74);
+}
+
+#[test]
+fn a_new_folder_that_must_not_be_read_is_a_broken_maildir_too() {
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let (desk, other) = with_a_broken_one();
+    let new = other.path().join("new");
+    fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o300)).unwrap();
+    let (code, said, talk) = desk.run(&["list", "--json", "--", "-queue:gone"]);
+    fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    assert!(code == 74 && said.lines().count() == 1, "{said}{talk}");
+    assert!(talk.contains(new.to_str().unwrap()), "{talk}");
+}
+
+#[test]
+fn a_pause_is_made_and_ended_wherever_that_can_be() {
+    let (desk, other) = with_a_broken_one();
+    let names_it = |talk: &str| talk.matches("there is no Maildir at").count() == 1 && talk.contains("/gone");
+    let (code, said, talk) = desk.run(&["pause", "app"]);
+    assert!(code == 74 && said.contains("‖ app paused") && said.contains("in 2 of 3 Maildirs"), "{said}");
+    assert!(names_it(&talk), "{talk}");
+    for maildir in [&desk.maildir, &other] {
+        assert!(maildir.path().join("maildirq/paused/app").exists());
+    }
+    let (code, said, talk) = desk.run(&["resume", "app"]);
+    assert!(code == 74 && said.contains("✓ app goes on in 2 of 3 Maildirs; 2 messages waited"), "{said}");
+    assert!(names_it(&talk), "{talk}");
+    for maildir in [&desk.maildir, &other] {
+        assert!(!maildir.path().join("maildirq/paused/app").exists());
+    }
+    let (code, said, _) = desk.run(&["pause", "app", "--queue", "gone"]);
+    assert!(code == 74 && said.is_empty(), "{said}");
+    assert_eq!(desk.run(&["pause", "app", "--queue", "other"]).0, 0);
+}
+
+#[test]
+fn nobody_says_that_a_target_is_ok_where_no_daemon_knows() {
+    let desk = Desk::new("http://127.0.0.1:1");
+    let said = desk.run(&["status"]).1;
+    let row = said.lines().find(|line| line.starts_with("app")).unwrap();
+    assert!(row.contains('–') && !row.contains("ok"), "{said}");
+    assert_eq!(desk.status()["targets"][0]["state"], "unknown");
+}
+
+#[test]
+fn a_mistake_in_a_target_takes_nobody_the_tools_to_look_and_to_act() {
+    let mut desk = Desk::new("http://127.0.0.1:1");
+    desk.toml.push_str("[target.other]\nurl = 7\n[[route]]\ntarget = 'nobody'\n");
+    write_config(&desk.folder.path().join("maildirq.toml"), &desk.toml);
+    desk.maildir.deliver(PLAIN);
+    let tells = |talk: &str| talk.contains("maildirq.toml") && talk.contains("maildirq check");
+
+    let (code, said, talk) = desk.run(&["list", "--json"]);
+    assert!(code == 0 && said.lines().count() == 1 && tells(&talk), "{said}{talk}");
+    let (code, said, talk) = desk.run(&["show", "1042@example.com"]);
+    assert!(code == 0 && said.contains("Invoice 1042") && tells(&talk), "{said}{talk}");
+    assert_eq!(desk.status()["queues"][0]["states"]["new"]["count"], 1);
+    assert_eq!(desk.run(&["pause", "other"]).0, 0);
+    assert!(desk.maildir.path().join("maildirq/paused/other").exists());
+    assert_eq!(desk.run(&["bury", "state:new"]).0, 0);
+    // What sends needs all of it.
+    assert_eq!(desk.run(&["show", "1042@example.com", "--curl"]).0, 78);
+
+    write_config(&desk.folder.path().join("maildirq.toml"), &format!("{}[queue.x]\nmaildir = 'relative'\n", desk.toml));
+    assert_eq!(desk.run(&["list"]).0, 78);
+}

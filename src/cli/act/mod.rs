@@ -72,7 +72,7 @@ pub fn run(which: &Which, verb: &Verb<'_>) -> Exit {
 }
 
 fn act(which: &Which, verb: &Verb<'_>) -> Result<Exit, Exit> {
-    let config = which.file.read_as_bystander()?;
+    let config = which.file.read_places()?;
     act_with(which, verb, &config)
 }
 
@@ -81,10 +81,11 @@ pub fn act_with(which: &Which, verb: &Verb<'_>, config: &Config) -> Result<Exit,
     become_owner_of_maildirs(config)?;
     let as_of = SystemTime::now();
     let wanted = Wanted::parse(&which.what)?;
-    let records = select(&views(config, None)?, &wanted, verb.usual)?;
+    let views = views(config, |queue| wanted.may_be_in(queue))?;
+    let records = select(&views, &wanted, verb.usual).map_err(|exit| views.end(exit))?;
     if records.is_empty() {
         complain("no message matches\n  = try: maildirq list, with the same query");
-        return Err(Exit::NoInput);
+        return Err(views.end(Exit::NoInput));
     }
     let mut operators = BTreeMap::new();
     let mut chosen = Vec::with_capacity(records.len());
@@ -96,7 +97,7 @@ pub fn act_with(which: &Which, verb: &Verb<'_>, config: &Config) -> Result<Exit,
     }
     if which.dry_run {
         print(ask::page(&chosen, as_of, usize::MAX, which))?;
-        return Ok(Exit::Ok);
+        return Ok(views.end(Exit::Ok));
     }
     if !ask::may_go_on(&chosen, as_of, which, verb)? {
         complain("nothing was done");
@@ -113,7 +114,7 @@ pub fn act_with(which: &Which, verb: &Verb<'_>, config: &Config) -> Result<Exit,
     for operator in operators.values_mut() {
         operator.sync().map_err(|error| disk(&error))?;
     }
-    account.close()
+    account.close().map(|exit| views.end(exit))
 }
 
 fn operator<'o>(operators: &'o mut BTreeMap<PathBuf, Operator>, record: &Record) -> Result<&'o mut Operator, Exit> {

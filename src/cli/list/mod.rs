@@ -9,7 +9,7 @@ pub use listed::{past, past_json};
 pub use row::json;
 
 use super::config_file::ConfigArg;
-use super::select::{matching, query, told, views};
+use super::select::{Views, matching, query, told, views};
 use super::terminal::{ColourArg, Progress, Terminal, count, span};
 use super::{Exit, print, say};
 use crate::engine::{State, States};
@@ -32,7 +32,8 @@ const PAGE: usize = 20;
 ///
 /// At a terminal 20 messages are shown, behind a pipe all, in columns separated by tabs.
 ///
-/// Exit code: 0 also when there is none · 64 the query makes no sense · 74 disk · 78 configuration.
+/// Exit code: 0 also when there is none · 64 the query makes no sense · 74 a Maildir cannot be
+/// read; what is in the others is shown · 78 configuration.
 ///
 /// Example: maildirq list retry target:app age:>1h
 #[derive(Clone, Debug, clap::Args)]
@@ -68,13 +69,18 @@ pub struct Args {
 
 /// Lists.
 pub fn run(args: &Args) -> Exit {
-    list(args).map_or_else(|exit| exit, |()| Exit::Ok)
+    list(args).unwrap_or_else(|exit| exit)
 }
 
-fn list(args: &Args) -> Result<(), Exit> {
+fn list(args: &Args) -> Result<Exit, Exit> {
     let (usual, query) = asked(&args.words)?;
-    let config = args.file.read_as_bystander()?;
-    let views = views(&config, None)?;
+    let config = args.file.read_places()?;
+    let views = views(&config, |queue| query.may_be_in(queue))?;
+    list_these(args, &views, &query, usual)?;
+    Ok(views.end(Exit::Ok))
+}
+
+fn list_these(args: &Args, views: &Views, query: &Query, usual: States) -> Result<(), Exit> {
     let terminal = Terminal::of_stdout(args.colour.color);
     let most = match args.number {
         Some(number) => number,
@@ -84,7 +90,7 @@ fn list(args: &Args) -> Result<(), Exit> {
     let mut progress = Progress::begin();
     let mut page = Page::new(most, args.sort);
     let mut groups = Groups::default();
-    for record in matching(&views, &query, usual) {
+    for record in matching(views, query, usual) {
         let record = record.map_err(|error| told(&error))?;
         progress.step();
         if args.group {
@@ -95,7 +101,7 @@ fn list(args: &Args) -> Result<(), Exit> {
     }
     let states = query.states().unwrap_or(usual);
     if states.contains(State::Done) && !args.group {
-        past(&views, &query, |done| page.add(Listed::Gone(Box::new(done)))).map_err(|error| told(&error))?;
+        past(views, query, |done| page.add(Listed::Gone(Box::new(done)))).map_err(|error| told(&error))?;
     }
     let cost = query.needs_mail().then(|| format!("searched in {}", span(progress.elapsed())));
     drop(progress);

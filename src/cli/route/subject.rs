@@ -102,7 +102,7 @@ fn locate<'a>(given: &str, args: &Args, config: &'a Config, usual: &'a Queue) ->
     if given == mail::STDIN || path.exists() || given.contains('/') {
         return Ok(Found { path: path.to_owned(), queue: usual, known: None });
     }
-    let record = one(&views(config, args.queue.as_deref())?, given)?;
+    let record = one(&views(config, |queue| args.queue.as_deref().is_none_or(|meant| meant == queue))?, given)?;
     let known = record.id.map(|id| (id, record.arrived()));
     Ok(Found { path: record.path(), queue: mail::queue(config, Some(record.queue()))?, known })
 }

@@ -7,7 +7,7 @@ mod sheet;
 
 use super::config_file::ConfigArg;
 use super::list::json;
-use super::select::{one_if_any, views};
+use super::select::{Views, one_if_any, views};
 use super::terminal::{ColourArg, Terminal};
 use super::{Exit, complain, print, route};
 use crate::config::Config;
@@ -20,7 +20,7 @@ use serde_json::{Value, json as object};
 /// What is in a message is shown only with --text, --raw, --headers, --parts or --payload.
 ///
 /// Exit code: 0 · 64 ID may be any of several, which are listed · 66 there is none ·
-/// 78 configuration.
+/// 74 a Maildir cannot be read; what is in the others is shown · 78 configuration.
 ///
 /// Example: maildirq show k7f3q9
 #[derive(Clone, Debug, clap::Args)]
@@ -73,11 +73,17 @@ pub fn run(args: &Args) -> Exit {
 }
 
 fn show(args: &Args) -> Result<Exit, Exit> {
-    let config = args.file.read_as_bystander()?;
-    let views = views(&config, None)?;
+    let config = args.file.read_places()?;
+    let views = views(&config, |_| true)?;
+    let shown = show_one(args, &config, &views);
+    let (Ok(exit) | Err(exit)) = shown;
+    Ok(views.end(exit))
+}
+
+fn show_one(args: &Args, config: &Config, views: &Views) -> Result<Exit, Exit> {
     let terminal = Terminal::of_stdout(args.colour.color);
-    let Some(record) = one_if_any(&views, &args.id)? else {
-        return past::show(args, &views, &terminal);
+    let Some(record) = one_if_any(views, &args.id)? else {
+        return past::show(args, views, &terminal);
     };
     let What { text, raw, headers, parts, payload, curl } = args.what;
     if payload || curl {
@@ -109,9 +115,9 @@ fn show(args: &Args) -> Result<Exit, Exit> {
         };
     }
     if args.json {
-        return print(format!("{}\n", whole_json(&record, &config))).map(|()| Exit::Ok);
+        return print(format!("{}\n", whole_json(&record, config))).map(|()| Exit::Ok);
     }
-    print(sheet::of(&record, &config, &terminal)).map(|()| Exit::Ok)
+    print(sheet::of(&record, config, &terminal)).map(|()| Exit::Ok)
 }
 
 /// As a listing has it, and what happened to it besides.

@@ -21,7 +21,8 @@ pub(super) fn of(record: &Record, config: &Config, terminal: &Terminal) -> Strin
     let _ = writeln!(page, "{}", paint(record, terminal, &state(record, config, terminal)));
     if let Some((route, target)) = route_of(record, config) {
         let _ = writeln!(page, "  route    {}  →  {}", printable(route.as_bytes()), printable(target.as_bytes()));
-    } else if matches!(record.state, State::New | State::Running | State::Retry) {
+    // Where the configuration has mistakes, no route is known.
+    } else if !config.routes.is_empty() && matches!(record.state, State::New | State::Running | State::Retry) {
         let _ = writeln!(page, "  route    none: it will be set aside");
     }
     let tale = record.tale();

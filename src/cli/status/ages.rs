@@ -22,10 +22,11 @@ const UNTRIED: &str = "(not tried yet)";
 /// # Errors
 /// A Maildir cannot be read; it was told of, and this is how to end.
 pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
-    let config = args.file.read_as_bystander()?;
+    let config = args.file.read_places()?;
     let terminal = Terminal::of_stdout(args.colour.color);
     let mut shape: BTreeMap<(String, String), [u64; LIMITS.len() + 1]> = BTreeMap::new();
-    for view in &views(&config, None)? {
+    let views = views(&config, |_| true)?;
+    for view in views.iter() {
         for record in view.records(States::WAITING).map_err(|error| told(&error))? {
             let record = record.map_err(|error| told(&error))?;
             let age = terminal.now.duration_since(record.arrived()).unwrap_or_default();
@@ -40,7 +41,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
             let object = json!({ "v": 1, "queue": queue, "target": target, "total": ages.iter().sum::<u64>(), "limits_minutes": LIMITS, "counts": ages });
             format!("{object}\n")
         };
-        return print(shape.into_iter().map(line).collect::<String>()).map(|()| Exit::Ok);
+        return print(shape.into_iter().map(line).collect::<String>()).map(|()| views.end(Exit::Ok));
     }
     let mut columns = vec![Column::words("QUEUE"), Column::text("TARGET"), Column::numbers("TOTAL")];
     columns.extend(TITLES.map(Column::numbers));
@@ -49,5 +50,5 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
         let numbers = std::iter::once(ages.iter().sum()).chain(ages).map(shown);
         [queue, target].into_iter().chain(numbers).collect()
     };
-    print(terminal.table(&columns, &shape.into_iter().map(row).collect::<Vec<_>>())).map(|()| Exit::Ok)
+    print(terminal.table(&columns, &shape.into_iter().map(row).collect::<Vec<_>>())).map(|()| views.end(Exit::Ok))
 }

@@ -1,8 +1,9 @@
 //! Taking the picture, by the files alone.
 
+use super::daemons;
 use super::picture::{Condition, Deaths, Picture, QueueNow, TargetNow};
-use super::{daemons, views};
 use crate::cli::Exit;
+use crate::cli::select::look_into;
 use crate::config::Config;
 use crate::engine::text::printable;
 use crate::engine::{State, States};
@@ -21,12 +22,12 @@ const ASKED: usize = 1000;
 /// The configuration makes no sense; it was told of, and this is how to end.
 pub(super) fn look(config: &Config) -> Result<Picture, Exit> {
     let now = SystemTime::now();
-    let views = views(config, None)?;
+    let (views, broken) = look_into(config, |_| true)?;
     let mut picture = Picture {
         now,
         queues: Vec::new(),
         targets: Vec::new(),
-        unreadable: Vec::new(),
+        unreadable: broken.iter().map(first_line).collect(),
         deaths: Vec::new(),
         daemons: Vec::new(),
     };
@@ -35,7 +36,7 @@ pub(super) fn look(config: &Config) -> Result<Picture, Exit> {
         let mut found = QueueNow { name: queue.name.clone(), counts: Counts::default(), is_served: true, hour: None };
         for view in views.iter().filter(|view| view.queue() == queue.name) {
             if let Err(error) = add(view, &mut found, &mut deaths) {
-                picture.unreadable.push(printable(error.to_string().lines().next().unwrap_or_default().as_bytes()));
+                picture.unreadable.push(first_line(&error));
             }
         }
         picture.queues.push(found);
@@ -54,6 +55,11 @@ pub(super) fn look(config: &Config) -> Result<Picture, Exit> {
         .collect();
     daemons::tell(&views, &mut picture);
     Ok(picture)
+}
+
+/// What an error says before it says what to do, fit to be shown.
+fn first_line(error: &OpenError) -> String {
+    printable(error.to_string().lines().next().unwrap_or_default().as_bytes())
 }
 
 type Causes = BTreeMap<(String, String, String), u64>;

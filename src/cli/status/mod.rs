@@ -11,7 +11,6 @@ pub use picture::{Condition, DaemonNow, Deaths, Hour, Picture, QueueNow, TargetN
 pub use sentence::{Level, Sentence};
 
 use super::config_file::ConfigArg;
-use super::select::views;
 use super::terminal::{ColourArg, Terminal};
 use super::{Exit, print};
 use std::thread::sleep;
@@ -27,7 +26,7 @@ const PACE: Duration = Duration::from_secs(1);
 /// monitoring plugins (Nagios, Icinga, Checkmk), and then the exit code is theirs: 0 OK,
 /// 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 ///
-/// Exit code: 0 healthy · 1 it needs attention · 74 a Maildir cannot be read · 78 configuration.
+/// Exit code: 0 healthy · 1 it needs attention, or a Maildir cannot be read · 78 configuration.
 ///
 /// Example: maildirq status --watch
 #[derive(Clone, Debug, clap::Args)]
@@ -66,7 +65,7 @@ pub fn run(args: &Args) -> Exit {
 }
 
 fn status(args: &Args) -> Result<Exit, Exit> {
-    let config = args.file.read_as_bystander()?;
+    let config = args.file.read_places()?;
     loop {
         let picture = look::look(&config)?;
         let sentence = Sentence::of(&picture);
@@ -84,8 +83,7 @@ fn status(args: &Args) -> Result<Exit, Exit> {
             print(text)?;
             return Ok(match sentence.level {
                 Level::Ok => Exit::Ok,
-                Level::Warning | Level::Critical => Exit::No,
-                Level::Unknown => Exit::Disk,
+                Level::Warning | Level::Critical | Level::Unknown => Exit::No,
             });
         }
         print(repainted(&text, &terminal))?;

@@ -1,6 +1,6 @@
 //! The picture as text, as an object, and as one line for monitoring.
 
-use super::picture::{Condition, DaemonNow, Hour, Picture, Traffic};
+use super::picture::{Condition, DaemonNow, Hour, Picture, TargetNow, Traffic};
 use super::sentence::{Level, MANY_DEAD, OLD, Sentence, in_seconds};
 use crate::cli::terminal::{Column, Terminal, Tone, count, span, whole_time};
 use crate::engine::{State, States};
@@ -47,7 +47,7 @@ pub(super) fn text(picture: &Picture, sentence: &Sentence, terminal: &Terminal) 
         .map(|target| {
             vec![
                 target.name.clone(),
-                said(picture, &target.condition),
+                said(picture, target),
                 target.traffic.map_or_else(String::new, |traffic| of_traffic(&traffic)),
             ]
         })
@@ -87,8 +87,9 @@ fn age(picture: &Picture, time: SystemTime, terminal: &Terminal) -> String {
     if terminal.is_terminal { span(picture.now.duration_since(time).unwrap_or_default()) } else { whole_time(time) }
 }
 
-fn said(picture: &Picture, condition: &Condition) -> String {
-    match condition {
+fn said(picture: &Picture, target: &TargetNow) -> String {
+    match &target.condition {
+        Condition::Ok if target.traffic.is_none() => "–".into(),
         Condition::Ok => "ok".into(),
         Condition::Paused { since, until, by, reason } => {
             let mut said = format!("‖ paused for {}", span(picture.now.duration_since(*since).unwrap_or_default()));
@@ -120,6 +121,8 @@ pub(super) fn json(picture: &Picture, sentence: &Sentence) -> Value {
     });
     let targets = picture.targets.iter().map(|target| {
         let mut told = match &target.condition {
+            // Only a daemon knows whether it takes mail.
+            Condition::Ok if target.traffic.is_none() => object!({ "state": "unknown" }),
             Condition::Ok => object!({ "state": "ok" }),
             Condition::Paused { since, until, by, reason } => object!({
                 "state": "paused", "since": whole_time(*since), "until": until.map(whole_time), "by": by,
@@ -155,6 +158,7 @@ pub(super) fn json(picture: &Picture, sentence: &Sentence) -> Value {
         "queues": queues.collect::<Vec<_>>(),
         "targets": targets.collect::<Vec<_>>(),
         "daemons": daemons.collect::<Vec<_>>(),
+        "unreadable": picture.unreadable,
     })
 }
 
