@@ -162,6 +162,18 @@ impl Tale {
         self.chapters.iter().map(|chapter| &*chapter.target).rfind(|target| !target.is_empty())
     }
 
+    /// The attempt of this number: of the present life, else of the last one that has it.
+    pub fn attempt(&self, number: u32) -> Option<&Chapter> {
+        let of_before = || self.chapters.iter().rfind(|chapter| chapter.is_attempt() && chapter.attempt == number);
+        self.attempts().find(|chapter| chapter.attempt == number).or_else(of_before)
+    }
+
+    /// The target that somebody has chosen, whatever the routes say: until it is dead, or asked for again.
+    pub fn chosen_target(&self) -> Option<&str> {
+        let last = self.chapters.iter().rfind(|chapter| matches!(chapter.what, What::Asked | What::Died))?;
+        (last.what == What::Asked && !last.target.is_empty()).then_some(&*last.target)
+    }
+
     /// Why it is not done.
     pub fn error(&self) -> Option<&str> {
         self.last_failure().map(|chapter| &*chapter.reason)
@@ -218,6 +230,33 @@ mod tests {
     fn what_a_person_has_buried_was_not_tried_for_that() {
         let buried = Chapter { by: "ada".into(), ..chapter(What::Died, 1) };
         assert_eq!(Tale::of(vec![chapter(What::Failed, 0), buried], true).tries(), 1);
+    }
+
+    #[test]
+    fn an_attempt_of_a_life_before_is_found_by_its_number() {
+        let second = Chapter { attempt: 2, ..chapter(What::Failed, 1) };
+        let tale = [chapter(What::Failed, 0), second, chapter(What::Died, 2), chapter(What::Asked, 3)];
+        let reason = |tale: &Tale, number| tale.attempt(number).map(|chapter| chapter.reason.clone());
+        let before = Tale::of(tale.to_vec(), false);
+        assert_eq!([1, 2, 3].map(|number| reason(&before, number).is_some()), [true, true, false]);
+        assert_eq!(reason(&before, 2).as_deref(), Some("reason 1"));
+        let again = Tale::of([&tale[..], &[chapter(What::Failed, 4)]].concat(), false);
+        assert_eq!(reason(&again, 1).as_deref(), Some("reason 4"), "the present life comes first");
+    }
+
+    #[test]
+    fn a_target_is_chosen_until_it_is_dead_or_asked_for_again() {
+        let asked = |target: &str| Chapter { target: target.into(), ..chapter(What::Asked, 1) };
+        for (chapters, expected) in [
+            (vec![], None),
+            (vec![chapter(What::Failed, 0)], None),
+            (vec![asked("archive")], Some("archive")),
+            (vec![asked("archive"), chapter(What::Failed, 2)], Some("archive")),
+            (vec![asked("archive"), asked("")], None),
+            (vec![asked("archive"), chapter(What::Died, 2)], None),
+        ] {
+            assert_eq!(Tale::of(chapters.clone(), false).chosen_target(), expected, "{chapters:?}");
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Subject {
     pub label: String,
     /// The message.
     pub message: Message,
+    /// The target that somebody has chosen for it, whatever the routes say.
+    pub chosen: Option<String>,
     /// Which of the routes it would take.
     taken: Option<usize>,
 }
@@ -30,7 +32,7 @@ impl Subject {
     pub fn new(given: PathBuf, message: Message, routes: &[Route]) -> io::Result<Self> {
         let taken = Route::first_for(routes, &message)?;
         let taken = taken.and_then(|taken| routes.iter().position(|route| std::ptr::eq(route, taken)));
-        Ok(Subject { given, label: String::new(), message, taken })
+        Ok(Subject { given, label: String::new(), message, chosen: None, taken })
     }
 
     /// The one of these routes that it would take.
@@ -53,16 +55,17 @@ pub fn all(args: &Args, config: &Config) -> Result<(Vec<Subject>, Option<Exit>),
     let mut subjects = Vec::new();
     let mut failed = None;
     for given in &args.mail {
-        let read = locate(given, args, config, usual).and_then(|Found { path, queue, known }| {
+        let read = locate(given, args, config, usual).and_then(|Found { path, queue, known, chosen }| {
             let mail = mail::read(&path)?;
             let mut message = mail::message(mail, queue, args.from.as_deref(), args.to.as_deref());
             if let Some((id, arrived)) = known {
                 message = Message { id, arrived, ..message };
             }
-            Subject::new(given.into(), message, &config.routes).map_err(|error| {
+            let subject = Subject::new(given.into(), message, &config.routes).map_err(|error| {
                 complain(format_args!("cannot read {}: {error}", mail::shown(&path)));
                 Exit::NoInput
-            })
+            })?;
+            Ok(Subject { chosen, ..subject })
         });
         match read {
             Ok(subject) => subjects.push(subject),
@@ -95,14 +98,17 @@ struct Found<'a> {
     queue: &'a Queue,
     /// Its id and when it came, of one that lies in a queue.
     known: Option<(Id, SystemTime)>,
+    /// The target that somebody has chosen for it.
+    chosen: Option<String>,
 }
 
 fn locate<'a>(given: &str, args: &Args, config: &'a Config, usual: &'a Queue) -> Result<Found<'a>, Exit> {
     let path = Path::new(given);
     if given == mail::STDIN || path.exists() || given.contains('/') {
-        return Ok(Found { path: path.to_owned(), queue: usual, known: None });
+        return Ok(Found { path: path.to_owned(), queue: usual, known: None, chosen: None });
     }
     let record = one(&views(config, |queue| args.queue.as_deref().is_none_or(|meant| meant == queue))?, given)?;
     let known = record.id.map(|id| (id, record.arrived()));
-    Ok(Found { path: record.path(), queue: mail::queue(config, Some(record.queue()))?, known })
+    let chosen = record.tale().chosen_target().map(str::to_owned);
+    Ok(Found { path: record.path(), queue: mail::queue(config, Some(record.queue()))?, known, chosen })
 }

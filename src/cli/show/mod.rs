@@ -103,7 +103,7 @@ fn show_one(args: &Args, config: &Config, views: &Views) -> Result<Exit, Exit> {
         return print(read).map(|()| Exit::Ok);
     }
     if let Some(number) = args.attempt {
-        let chapter = record.tale().attempts().find(|chapter| chapter.attempt == number);
+        let chapter = record.tale().attempt(number);
         let Some(chapter) = chapter else {
             complain(format_args!("there was no attempt {number} that failed\n  = try: maildirq show {}", args.id));
             return Err(Exit::NoInput);
@@ -125,6 +125,7 @@ fn whole_json(record: &Record, config: &Config) -> Value {
     let mut whole = json(record);
     let tale = record.tale();
     whole["route"] = sheet::route_of(record, config).map(|(name, _)| name).into();
+    whole["chosen_target"] = tale.chosen_target().into();
     whole["has_attachment"] = record.has_attachment().into();
     whole["story"] = tale.chapters.iter().map(attempts::json).collect();
     if let Some(fault) = &tale.fault {

@@ -19,7 +19,9 @@ pub(super) fn of(record: &Record, config: &Config, terminal: &Terminal) -> Strin
     let mut page = head(record);
     page.push('\n');
     let _ = writeln!(page, "{}", paint(record, terminal, &state(record, config, terminal)));
-    if let Some((route, target)) = route_of(record, config) {
+    if let Some(target) = record.tale().chosen_target() {
+        let _ = writeln!(page, "  route    chosen by hand  →  {}", printable(target.as_bytes()));
+    } else if let Some((route, target)) = route_of(record, config) {
         let _ = writeln!(page, "  route    {}  →  {}", printable(route.as_bytes()), printable(target.as_bytes()));
     // Where the configuration has mistakes, no route is known.
     } else if !config.routes.is_empty() && matches!(record.state, State::New | State::Running | State::Retry) {
