@@ -43,16 +43,17 @@ impl Groups {
             key.1 = OTHERS.into();
         }
         let at = tale.last_failure().map_or_else(|| record.arrived(), |failure| failure.at);
+        let first = tale.first_failure().map_or(at, |failure| failure.at);
         let group = self.found.entry(key).or_insert_with(|| Group {
             count: 0,
             wording: Some(error.to_owned()),
-            first: at,
+            first,
             last: at,
             id: record.id.map(|id| id.to_string()),
             example: short_id(record),
         });
         group.count += 1;
-        group.first = group.first.min(at);
+        group.first = group.first.min(first);
         group.last = group.last.max(at);
         if group.wording.as_deref() != Some(error) {
             group.wording = None;

@@ -134,7 +134,10 @@ fn list_these(args: &Args, views: &Views, query: &Query, usual: States) -> Resul
 fn asked(words: &[String]) -> Result<(States, Query), Exit> {
     match words.split_first() {
         Some((first, rest)) if State::of_word(first).is_some() => {
-            Ok((State::of_word(first).into_iter().collect(), query(rest)?))
+            // A term as any other: all of them must hold.
+            let state = format!("state:{first}");
+            let words: Vec<_> = std::iter::once(&state).chain(rest).cloned().collect();
+            Ok((States::OPEN, query(&words)?))
         }
         _ => Ok((States::OPEN, query(words)?)),
     }
@@ -145,7 +148,7 @@ fn words_of(states: States) -> String {
         return "open".into();
     }
     let words: Vec<_> = states.iter().map(State::word).collect();
-    words.join(", ")
+    if words.is_empty() { "matching".into() } else { words.join(", ") }
 }
 
 fn write(args: &Args, terminal: &Terminal, records: Vec<Listed>) -> Result<(), Exit> {
