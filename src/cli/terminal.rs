@@ -17,6 +17,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The width of a terminal that does not tell its own, in columns.
 const USUAL_WIDTH: usize = 80;
+/// The height of one that does not tell its own, in lines.
+const USUAL_HEIGHT: usize = 24;
 /// How long work may take before it shows that it goes on.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -77,6 +79,13 @@ impl Terminal {
             Colour::Auto => wants_colours(is_terminal, |name| env::var(name).ok()),
         };
         Terminal { is_terminal, width, now: SystemTime::now(), has_colours }
+    }
+
+    /// Its height in lines.
+    #[expect(clippy::unused_self, reason = "it is of this terminal, as it is now")]
+    pub fn height(&self) -> usize {
+        let of_terminal = tcgetwinsize(stdout()).map_or(0, |size| usize::from(size.ws_row));
+        if of_terminal > 0 { of_terminal } else { USUAL_HEIGHT }
     }
 
     /// A text in a colour, where there are any.

@@ -12,9 +12,11 @@ pub use sentence::{Level, Sentence};
 
 use super::config_file::ConfigArg;
 use super::terminal::{ColourArg, Terminal};
-use super::{Exit, print};
+use super::{Exit, complain, print};
+use std::io::{self, Write, stdout};
 use std::thread::sleep;
 use std::time::Duration;
+use unicode_width::UnicodeWidthStr;
 
 /// How often it is looked at anew with `--watch`.
 const PACE: Duration = Duration::from_secs(1);
@@ -86,8 +88,15 @@ fn status(args: &Args) -> Result<Exit, Exit> {
                 Level::Warning | Level::Critical | Level::Unknown => Exit::No,
             });
         }
-        print(repainted(&text, &terminal))?;
-        sleep(PACE);
+        match stdout().write_all(repainted(&text, &terminal).as_bytes()).and_then(|()| stdout().flush()) {
+            Ok(()) => sleep(PACE),
+            // A reader that has gone away wants no more.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Ok),
+            Err(error) => {
+                complain(format_args!("cannot write to standard output: {error}"));
+                return Err(Exit::Disk);
+            }
+        }
     }
 }
 
@@ -97,6 +106,40 @@ fn repainted(text: &str, terminal: &Terminal) -> String {
         return format!("{text}\n");
     }
     // To the upper left; each line, and then the screen below, is cleared.
-    let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
-    format!("\x1b[H{lines}\x1b[J")
+    let lines: Vec<_> =
+        top(text, terminal.width, terminal.height()).iter().map(|line| format!("{line}\x1b[K")).collect();
+    // No line end behind the last one, for that would scroll a full screen.
+    format!("\x1b[H{}\x1b[J", lines.join("\n"))
+}
+
+/// The lines that fit on so many rows of so many columns, from the first on: that is the one which matters.
+fn top(text: &str, columns: usize, rows: usize) -> Vec<&str> {
+    let mut left = rows;
+    let fits = |line: &&str| {
+        let needed = shown_width(line).div_ceil(columns.max(1)).max(1);
+        let fits = needed <= left;
+        left = left.saturating_sub(needed);
+        fits
+    };
+    text.lines().take_while(fits).collect()
+}
+
+/// How many columns a line takes, its colours aside.
+fn shown_width(line: &str) -> usize {
+    let mut pieces = line.split('\x1b');
+    let plain = pieces.next().unwrap_or_default().width();
+    plain + pieces.map(|piece| piece.split_once('m').map_or(piece, |(_, text)| text).width()).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_terminal_keeps_the_first_lines() {
+        let text = "\x1b[31m1234567\x1b[0m\n\nthird\nfourth\n";
+        for (columns, rows, expected) in [(80, 24, 4), (80, 3, 3), (7, 2, 2), (6, 2, 1), (6, 3, 2), (80, 0, 0)] {
+            assert_eq!(top(text, columns, rows).len(), expected, "{columns} {rows}");
+        }
+    }
 }
