@@ -122,8 +122,11 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
 fn as_written(arguments: &[OsString]) -> Vec<OsString> {
     let is_short = arguments.get(1).is_some_and(|verb| verb == "dead");
     let (program, given) = if is_short {
-        let [list, dead, group] = ["list", "dead", "--group"].map(OsString::from);
-        (vec![arguments[0].clone(), list, dead, group], &arguments[2..])
+        // Ids are of messages, and a group has none.
+        let wants_ids = arguments[2..].iter().any(|word| word == "-q" || word == "--quiet");
+        let words: &[&str] = if wants_ids { &["list", "dead"] } else { &["list", "dead", "--group"] };
+        let program = std::iter::once(arguments[0].clone()).chain(words.iter().map(OsString::from));
+        (program.collect(), &arguments[2..])
     } else {
         (Vec::new(), arguments)
     };

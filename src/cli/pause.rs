@@ -52,7 +52,7 @@ pub struct PauseArgs {
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
     /// Go on by itself after this time (30m, 2h)
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_pause)]
     time: Option<Duration>,
 }
 
@@ -67,6 +67,13 @@ pub struct PauseArgs {
 pub struct ResumeArgs {
     #[command(flatten)]
     meant: Meant,
+}
+
+fn parse_pause(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("a pause that is over at once is none; without --for it lasts until resume".into()),
+        time => Ok(time),
+    }
 }
 
 /// What is to be paused or resumed: targets, for these Maildirs of these queues.

@@ -26,11 +26,16 @@ pub fn name() -> String {
 /// from now (`2h`).
 ///
 /// # Errors
-/// It is none; the text says what one looks like.
+/// It is none, or has gone by; the text says what one looks like.
 pub fn parse_moment(text: &str) -> Result<SystemTime, String> {
-    moment(text, &Zoned::now()).ok_or_else(|| {
+    let now = Zoned::now();
+    let time = moment(text, &now).ok_or_else(|| {
         "a time looks like \"03:00\", \"2026-11-22 03:00\", \"2026-11-22T03:00:00Z\" or, from now, \"2h\"".to_owned()
-    })
+    })?;
+    if time < SystemTime::from(now.timestamp()) {
+        return Err(format!("that is in the past: it is {} now", whole_time(now.timestamp().into())));
+    }
+    Ok(time)
 }
 
 fn moment(text: &str, now: &Zoned) -> Option<SystemTime> {
@@ -71,6 +76,12 @@ pub fn shown(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_gone_by_is_refused() {
+        assert!(parse_moment("2020-01-01T00:00:00Z").unwrap_err().contains("in the past"));
+        assert!(parse_moment("2h").is_ok());
+    }
 
     #[test]
     fn a_moment_is_the_next_one_of_that_name() {
