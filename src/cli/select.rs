@@ -1,10 +1,11 @@
 //! Which messages are meant: ids, names, paths and Message-IDs, or a query.
 
-use super::{Exit, complain};
-use crate::config::Config;
+use super::list::past;
+use super::{Exit, complain, say};
+use crate::config::{Config, nearest as nearest_name};
 use crate::engine::text::{printable, printable_within};
 use crate::engine::{State, States};
-use crate::maildir::{OpenError, Options, Record, View};
+use crate::maildir::{DoneMail, OpenError, Options, Record, View};
 use crate::query::Query;
 use crate::wire;
 use std::ffi::OsStr;
@@ -80,6 +81,29 @@ impl Views {
         let hides_it = matches!(exit, Exit::Ok | Exit::No | Exit::NoInput);
         if hides_it && !self.are_all { Exit::Disk } else { exit }
     }
+}
+
+/// Tells of queues and targets that a query asks for and that are not in the configuration. It is no mistake: stories
+/// tell of targets that are no more.
+pub fn note_unknown_names(config: &Config, query: &Query) {
+    unknown_names(config, query).iter().for_each(say);
+}
+
+fn unknown_names(config: &Config, query: &Query) -> Vec<String> {
+    let queues: Vec<_> = config.queues.iter().map(|queue| queue.name.as_str()).collect();
+    let targets: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
+    let note = |(field, name): (&str, &str)| {
+        let known = if field == "queue" { &queues } else { &targets };
+        if known.iter().any(|known| known.to_lowercase() == name) {
+            return None;
+        }
+        let near = match nearest_name(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", known.join(", ")),
+        };
+        Some(format!("note: the configuration has no {field} `{}`\n  = {near}", printable(name.as_bytes())))
+    };
+    query.names().filter_map(note).collect()
 }
 
 /// The Maildirs of these queues of a configuration. Those that cannot be looked into are told of and left out: one
@@ -254,6 +278,35 @@ pub fn short_id(record: &Record) -> String {
     record.id.map_or_else(|| "-".repeat(SHORT_ID), |id| id.to_string()[..SHORT_ID].to_owned())
 }
 
+/// What names it in a command: the beginning of its id, or its file's name where it has no id yet.
+pub fn handle(record: &Record) -> String {
+    match record.id {
+        Some(_) => short_id(record),
+        None => printable_within(without_flags(record.name()).as_bytes(), usize::MAX),
+    }
+}
+
+/// The done mail of these Maildirs that this may name and that only the history tells of.
+///
+/// # Errors
+/// A history cannot be read.
+pub fn past_meant(views: &[Arc<View>], name: &str) -> Result<Vec<DoneMail>, OpenError> {
+    let wanted = name.to_lowercase();
+    let bare = name.trim_matches(['<', '>']);
+    let is_meant = |done: &DoneMail| {
+        let is_id = wanted.len() >= SHORT_ID && done.id.starts_with(&wanted);
+        is_id || done.name == name || done.message_id.as_deref().is_some_and(|id| id.trim_matches(['<', '>']) == bare)
+    };
+    let mut found: Vec<DoneMail> = Vec::new();
+    let keep = |done: DoneMail| {
+        if is_meant(&done) && found.iter().all(|other| other.id != done.id) {
+            found.push(done);
+        }
+    };
+    past(views, &Query::default(), keep)?;
+    Ok(found)
+}
+
 fn ambiguous(name: &str, candidates: &[Record]) -> Exit {
     let mut lines: String = candidates.iter().take(CANDIDATES).map(candidate).collect();
     if let Some(more) = candidates.len().checked_sub(CANDIDATES).filter(|more| *more > 0) {
@@ -269,8 +322,20 @@ fn candidate(record: &Record) -> String {
     format!("\n  {id}  {}  {:<7}  {path}", record.queue(), record.state)
 }
 
-/// Says that there is no such message, and which may have been meant; how to end.
+/// Says that there is no such message, that it is done, or which may have been meant; how to end.
 pub fn nothing(views: &[Arc<View>], name: &str) -> Exit {
+    // A history that cannot be read is told of by show.
+    if let [done] = &past_meant(views, name).unwrap_or_default()[..] {
+        let shown = |text: &str| printable(text.as_bytes());
+        complain(format_args!(
+            "`{}` is done: {} took it at {}\n  = try: maildirq show {}",
+            shown(name),
+            shown(&done.target),
+            shown(&done.at),
+            shown(&done.id)
+        ));
+        return Exit::NoInput;
+    }
     let states: Vec<_> = State::ALL.iter().map(|state| state.word()).collect();
     let mut text = format!("no message matches `{}`\n  = searched: {}", printable(name.as_bytes()), states.join(", "));
     for view in views.iter().take(CANDIDATES) {

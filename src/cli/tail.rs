@@ -1,7 +1,7 @@
 //! `tail`: what happens, as it happens. The one command that needs a daemon: nobody else knows.
 
 use super::config_file::{ConfigArg, become_owner_of_maildirs};
-use super::select::query;
+use super::select::{note_unknown_names, query};
 use super::terminal::{ColourArg, Terminal, Tone, span, time_of_day};
 use super::{Exit, complain};
 use crate::control::{Event, Unheard, follow};
@@ -19,6 +19,8 @@ use tokio::sync::mpsc;
 const LIMIT: Duration = Duration::from_secs(5);
 /// How many lines wait for a slow terminal, beside those that the daemon keeps.
 const KEPT: usize = 256;
+/// The fields of a query that make sense for what happens.
+const KNOWN: [&str; 8] = ["state", "target", "queue", "error", "from", "to", "subject", "id"];
 /// How many characters of an id are shown.
 const SHORT: usize = 6;
 
@@ -57,7 +59,12 @@ pub fn run(args: &Args) -> Exit {
 
 fn tail(args: &Args) -> Result<Exit, Exit> {
     let query = query(&args.words)?;
+    if let Some(field) = query.fields().find(|field| !KNOWN.contains(field)) {
+        complain(format_args!("what happens has no `{field}`\n  = try: {}, or maildirq list", KNOWN.join(", ")));
+        return Err(Exit::Usage);
+    }
     let config = args.file.read_places()?;
+    note_unknown_names(&config, &query);
     become_owner_of_maildirs(&config)?;
     let places = wire::places(&config).map_err(|error| {
         complain(&error);

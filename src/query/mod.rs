@@ -89,6 +89,21 @@ impl Query {
         })
     }
 
+    /// The names of queues and of targets that it asks for, each with its field and as it was written in lower case.
+    /// Patterns are none.
+    pub fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.terms.iter().filter_map(|term| match &term.what {
+            What::Target(name) => Some(("target", name.as_name()?)),
+            What::Queue(name) => Some(("queue", name.as_name()?)),
+            _ => None,
+        })
+    }
+
+    /// The fields that it asks for, without bare words.
+    pub fn fields(&self) -> impl Iterator<Item = &'static str> {
+        self.terms.iter().filter_map(|term| term.what.field())
+    }
+
     /// Whether headers or whole messages have to be read to answer it.
     pub fn needs_mail(&self) -> bool {
         self.terms.iter().any(|term| term.cost() >= term::Cost::Header)

@@ -201,6 +201,26 @@ impl What {
         })
     }
 
+    /// The field that asks for it; None for a bare word.
+    pub(super) fn field(&self) -> Option<&'static str> {
+        Some(match self {
+            What::State(_) => "state",
+            What::Target(_) => "target",
+            What::Error(_) => "error",
+            What::Age(_) => "age",
+            What::Tries(_) => "tries",
+            What::Size(_) => "size",
+            What::From(_) => "from",
+            What::To(_) => "to",
+            What::Subject(_) => "subject",
+            What::Kind(_) => "kind",
+            What::Attachment => "has",
+            What::Queue(_) => "queue",
+            What::Id(_) => "id",
+            What::Anywhere(_) => return None,
+        })
+    }
+
     fn holds(&self, facts: &impl Facts) -> bool {
         match self {
             What::State(states) => states.contains(facts.state()),

@@ -12,6 +12,11 @@ impl Text {
         Text { pieces: written.to_lowercase().split('*').map(str::to_owned).collect() }
     }
 
+    /// The text itself, in lower case, where it is no pattern.
+    pub(super) fn as_name(&self) -> Option<&str> {
+        if let [only] = &self.pieces[..] { Some(only) } else { None }
+    }
+
     /// Whether it stands anywhere in this text.
     pub(super) fn is_in(&self, text: &str) -> bool {
         let text = text.to_lowercase();

@@ -6,9 +6,10 @@ use crate::support::{Answer, App, Exit, Gate, Maildir, Maildirq, Request, SOON, 
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -126,6 +127,10 @@ fn what_happened_is_seen_with_the_daemon_stopped() {
         (&["list", "-q"][..], 3),
         (&["ls", "-q", "dead"], 1),
         (&["list", "-q", "dead", "from:ada"], 0),
+        (&["list", "-q", "dead", "state:retry"], 0),
+        (&["list", "-q", "dead", "state:retry,dead"], 1),
+        (&["dead", "-q"], 1),
+        (&["dead", "--quiet", "from:ada"], 0),
         (&["list", "-q", "state:retry,dead", "-from:eve"], 1),
         (&["list", "-q", "target:app", "error:503"], 1),
         (&["list", "-q", "-queue:support"], 0),
@@ -177,12 +182,53 @@ fn what_makes_no_sense_and_what_is_not_there_is_told() {
         (&["list", "state:daed"], 64, "did you mean `dead`?"),
         (&["list", "age:>soon"], 64, "age:>2h"),
         (&["show", "nothing"], 66, "no message matches"),
+        (&["tail", "age:>2h"], 64, "what happens has no `age`\n  = try: state, target, queue"),
+        (&["tail", "-has:attachment"], 64, "has no `has`"),
         (&["list", "--sort", "colour"], 64, "possible values"),
         (&["status", "--check", "--json"], 64, "cannot be used"),
     ] {
         let (found, said, talk) = desk.run(words);
         assert!(found == code && said.is_empty() && talk.contains(explained), "{words:?}: {found} {talk}");
     }
+    for (words, noted) in [
+        (&["list", "target:ap"][..], "has no target `ap`\n  = did you mean `app`?"),
+        (&["list", "-queue:suport"], "has no queue `suport`\n  = did you mean `support`?"),
+        (&["dead", "target:nowhere"], "there are: app"),
+        (&["list", "target:APP queue:supp*"], ""),
+    ] {
+        let (code, _, talk) = desk.run(words);
+        let is_noted = if noted.is_empty() { talk.is_empty() } else { talk.contains(noted) };
+        assert!(code == 0 && is_noted, "{words:?}: {talk}");
+    }
+}
+
+#[test]
+fn a_group_begins_with_the_first_failure_of_its_messages() {
+    let (desk, _app) = scene();
+    let second = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let first = second(SystemTime::now());
+    wait_until("it is another second", SOON, || second(SystemTime::now()) > first);
+    desk.ok(&["retry", "from:ada"]);
+    Maildirq::drain_config(&desk.toml).run();
+    let message = &desk.objects(&["list", "--json", "retry"])[0];
+    assert!(message["tries"] == 2 && message["first_failure"] != message["last_failure"], "{message}");
+    let group = &desk.objects(&["list", "--json", "--group", "retry"])[0];
+    assert_eq!((&group["first"], &group["last"]), (&message["first_failure"], &message["last_failure"]));
+}
+
+#[test]
+fn the_watched_status_ends_with_its_reader() {
+    let (desk, _app) = scene();
+    let mut watched = desk.command(&["status", "--watch"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(watched.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("● "), "{line}");
+    let mut ended = None;
+    wait_until("it has ended", SOON, || {
+        ended = watched.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert!(ended.unwrap().success());
 }
 
 #[test]
@@ -340,6 +386,10 @@ fn behind_a_pipe_there_is_no_escape_and_nothing_is_cut() {
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         let (_, said, talk) = desk.run(&words);
         assert!(!said.contains('\u{1b}') && !talk.contains('\u{1b}'), "{words:?}: {said}{talk}");
+    }
+    let id = desk.id("from:eve");
+    for words in [&["list", "dead"][..], &["show", &id]] {
+        assert!(desk.ok(words).contains("pwned ]0;x ]0;y"), "a Subject is without its control characters: {words:?}");
     }
     let long = format!("Subject: {}\n\n", "long ".repeat(40));
     desk.maildir.deliver(long);

@@ -9,7 +9,7 @@ pub use listed::{past, past_json};
 pub use row::json;
 
 use super::config_file::ConfigArg;
-use super::select::{Views, matching, query, told, views};
+use super::select::{Views, matching, note_unknown_names, query, told, views};
 use super::terminal::{ColourArg, Progress, Terminal, count, span};
 use super::{Exit, print, say};
 use crate::engine::{State, States};
@@ -75,6 +75,7 @@ pub fn run(args: &Args) -> Exit {
 fn list(args: &Args) -> Result<Exit, Exit> {
     let (usual, query) = asked(&args.words)?;
     let config = args.file.read_places()?;
+    note_unknown_names(&config, &query);
     let views = views(&config, |queue| query.may_be_in(queue))?;
     list_these(args, &views, &query, usual)?;
     Ok(views.end(Exit::Ok))

@@ -5,7 +5,6 @@ use super::super::{Exit, complain};
 use super::Args;
 use super::subject::{self, Subject};
 use crate::config::{Address, Config, Target, TargetKind};
-use crate::engine::text::printable;
 use crate::engine::{Message, Way};
 use crate::target::job;
 use crate::target::{Preview, Shown, UrlConfig, UrlTarget};
@@ -55,20 +54,14 @@ pub fn run(args: &Args) -> Result<Exit, Exit> {
 
 /// The message as its target gets it, and that target.
 fn routed(subject: Subject, config: &Config) -> Result<(Message, &Target), Exit> {
-    if let Some(name) = &subject.chosen {
-        let Some(target) = config.targets.iter().find(|target| target.name == *name) else {
-            complain(format_args!(
-                "{} was asked to go to `{}`, and there is no such target any more",
-                subject.label,
-                printable(name.as_bytes())
-            ));
-            return Err(Exit::No);
-        };
-        return Ok((Message { route: target.name.as_str().into(), ..subject.message }, target));
+    let by_name = |name: &str| config.targets.iter().find(|target| target.name == name);
+    // One that is no more does not count.
+    if let Some(target) = subject.chosen.as_deref().and_then(by_name) {
+        return Ok((subject.message, target));
     }
     let route = subject.route(&config.routes);
     let target = match route.map(|route| &route.way) {
-        Some(Way::To(name)) => config.targets.iter().find(|target| *target.name == **name),
+        Some(Way::To(name)) => by_name(name),
         Some(Way::Ignore) | None => None,
     };
     let Some((route, target)) = route.zip(target) else {

@@ -1,14 +1,13 @@
 //! A message that is done and gone, as the history has it.
 
-use super::super::list::{past, past_json};
-use super::super::select::{SHORT_ID, nothing, told};
+use super::super::list::past_json;
+use super::super::select::{nothing, past_meant, told};
 use super::super::terminal::{Terminal, Tone, span};
 use super::super::{Exit, complain, print};
 use super::{Args, What};
 use crate::engine::State;
 use crate::engine::text::printable;
 use crate::maildir::{DoneMail, View};
-use crate::query::Query;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,21 +16,7 @@ use std::time::Duration;
 /// # Errors
 /// There is none, or several; it was told of, and this is how to end.
 pub(super) fn show(args: &Args, views: &[Arc<View>], terminal: &Terminal) -> Result<Exit, Exit> {
-    let wanted = args.id.to_lowercase();
-    let bare = args.id.trim_matches(['<', '>']);
-    let mut found: Vec<DoneMail> = Vec::new();
-    let is_meant = |done: &DoneMail| {
-        let is_id = wanted.len() >= SHORT_ID && done.id.starts_with(&wanted);
-        is_id
-            || done.name == args.id
-            || done.message_id.as_deref().is_some_and(|id| id.trim_matches(['<', '>']) == bare)
-    };
-    let keep = |done: DoneMail| {
-        if is_meant(&done) && found.iter().all(|other| other.id != done.id) {
-            found.push(done);
-        }
-    };
-    past(views, &Query::default(), keep).map_err(|error| told(&error))?;
+    let found = past_meant(views, &args.id).map_err(|error| told(&error))?;
     let [done] = &found[..] else {
         if found.is_empty() {
             return Err(nothing(views, &args.id));

@@ -1,7 +1,7 @@
 //! A message on one page, for a person.
 
 use super::super::mail;
-use super::super::select::short_id;
+use super::super::select::handle;
 use super::super::terminal::{Terminal, Tone, span};
 use super::attempts;
 use crate::config::Config;
@@ -19,7 +19,8 @@ pub(super) fn of(record: &Record, config: &Config, terminal: &Terminal) -> Strin
     let mut page = head(record);
     page.push('\n');
     let _ = writeln!(page, "{}", paint(record, terminal, &state(record, config, terminal)));
-    if let Some(target) = record.tale().chosen_target() {
+    let is_there = |name: &&str| config.targets.iter().any(|target| target.name == *name);
+    if let Some(target) = record.tale().chosen_target().filter(is_there) {
         let _ = writeln!(page, "  route    chosen by hand  →  {}", printable(target.as_bytes()));
     } else if let Some((route, target)) = route_of(record, config) {
         let _ = writeln!(page, "  route    {}  →  {}", printable(route.as_bytes()), printable(target.as_bytes()));
@@ -129,7 +130,7 @@ pub(super) fn route_of(record: &Record, config: &Config) -> Option<(String, Stri
 
 /// The commands that are likely to come next.
 fn next(record: &Record) -> String {
-    let id = short_id(record);
+    let id = handle(record);
     match record.state {
         State::Dead | State::Trash | State::Retry => {
             format!("maildirq retry {id} · show {id} --curl · show {id} --text")
