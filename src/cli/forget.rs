@@ -75,7 +75,7 @@ fn forget_by(args: &Args, operators: &mut [Operator]) -> Result<Exit, Exit> {
     let found = forget_in_all(operators, &args.address, true)?;
     if args.dry_run {
         print(told(args, found))?;
-        return Ok(Exit::Ok);
+        return Ok(end(found));
     }
     if !args.yes && found.messages + found.stories + found.history > 0 && !is_wanted(args, found)? {
         complain("nothing was done");
@@ -83,7 +83,12 @@ fn forget_by(args: &Args, operators: &mut [Operator]) -> Result<Exit, Exit> {
     }
     let forgotten = forget_in_all(operators, &args.address, false)?;
     print(told(args, forgotten))?;
-    Ok(if forgotten.waiting + forgotten.in_hand > 0 { Exit::No } else { Exit::Ok })
+    Ok(end(forgotten))
+}
+
+/// How to end: the same for a dry run.
+fn end(found: Forgotten) -> Exit {
+    if found.waiting + found.in_hand > 0 { Exit::No } else { Exit::Ok }
 }
 
 fn forget_in_all(operators: &mut [Operator], address: &str, is_dry: bool) -> Result<Forgotten, Exit> {
@@ -121,6 +126,8 @@ fn told(args: &Args, found: Forgotten) -> String {
     let address = printable(args.address.as_bytes());
     let mut text = if args.dry_run {
         format!("{address}: {}\n", counts(found))
+    } else if end(found) == Exit::No {
+        format!("{address} is not forgotten yet; erased: {}\n", counts(found))
     } else {
         format!("✓ {address} is forgotten: {}\n", counts(found))
     };

@@ -1,11 +1,12 @@
 //! What is meant, and the question whether to go on.
 
-use super::super::select::short_id;
 use super::super::terminal::{span, whole_time};
 use super::super::{Exit, complain, say};
-use super::{Chosen, Verb, Which};
+use super::{Chosen, Verb, Which, told_of};
 use crate::engine::text::printable_within;
 use crate::maildir::Record;
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::{IsTerminal, Write as _, stderr, stdin};
 use std::time::SystemTime;
@@ -31,7 +32,7 @@ pub(super) fn may_go_on(chosen: &[Chosen], as_of: SystemTime, which: &Which, ver
         ));
         return Err(Exit::Usage);
     }
-    say(page(chosen, as_of, SAMPLE, which).trim_end());
+    say(page(chosen, as_of, SAMPLE, which, verb).trim_end());
     let asked = write!(stderr(), "{title} all {count} now? [y/N] ").and_then(|()| stderr().flush());
     let mut answer = String::new();
     // A terminal that is gone says no.
@@ -40,39 +41,55 @@ pub(super) fn may_go_on(chosen: &[Chosen], as_of: SystemTime, which: &Which, ver
 }
 
 /// What is meant, at most so many of them.
-pub(super) fn page(chosen: &[Chosen], as_of: SystemTime, most: usize, which: &Which) -> String {
+pub(super) fn page(chosen: &[Chosen], as_of: SystemTime, most: usize, which: &Which, verb: &Verb<'_>) -> String {
     let mut page = String::new();
     if which.json || which.quiet {
-        for Chosen { record, .. } in chosen.iter().take(most) {
-            let id = record.id.map(|id| id.to_string()).unwrap_or_default();
-            let line = if which.json {
-                serde_json::json!({ "v": 1, "id": id, "state": record.state.word(), "result": "would" }).to_string()
-            } else {
-                id
+        for one in chosen.iter().take(most) {
+            let (result, why) = match told_of(one.would(verb)) {
+                ("done", _) => ("would", None),
+                (left, why) => (left, Some(why)),
             };
-            let _ = writeln!(page, "{line}");
+            let (id, state) = (one.id(), one.record.state.word());
+            if which.json {
+                let line =
+                    json!({ "v": 1, "id": id, "state": state, "act": verb.name, "result": result, "reason": why });
+                let _ = writeln!(page, "{line}");
+            } else if why.is_none() {
+                let _ = writeln!(page, "{}", id.unwrap_or_else(|| one.short()));
+            }
         }
         return page;
     }
     let count = chosen.len();
     let matched = if count == 1 { "1 message matches".into() } else { format!("{count} messages match") };
     let _ = writeln!(page, "{matched}, as of {}", whole_time(as_of));
-    for Chosen { record, .. } in chosen.iter().take(most) {
-        let _ = writeln!(page, "  {}", line(record, as_of));
+    for one in chosen.iter().take(most) {
+        let _ = writeln!(page, "  {}", line(one, as_of));
     }
     if let (more @ 1.., Some(oldest)) = (count.saturating_sub(most), chosen.first()) {
         let _ = writeln!(page, "  … {more} more · oldest {}", age(&oldest.record, as_of));
     }
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in chosen {
+        let (_, why) = told_of(one.would(verb));
+        if !why.is_empty() {
+            *left.entry(why).or_default() += 1;
+        }
+    }
+    for (why, count) in left {
+        let _ = writeln!(page, "  {count} would be left as they are: {why}");
+    }
     page
 }
 
-fn line(record: &Record, now: SystemTime) -> String {
+fn line(chosen: &Chosen, now: SystemTime) -> String {
+    let record = &chosen.record;
     let (summary, tale) = (record.summary(), record.tale());
     let from = summary.author().or_else(|| summary.envelope.from.clone()).unwrap_or_default();
     let short = |text: &str, width| printable_within(text.as_bytes(), width);
     let mut line = format!(
         "{}  {:<7}{:>7}  {:<24}  {:<30}",
-        short_id(record),
+        chosen.short(),
         record.state,
         age(record, now),
         short(&from, 23),

@@ -5,10 +5,10 @@ mod ask;
 mod tell;
 
 use super::config_file::{ConfigArg, become_owner_of_maildirs};
-use super::select::{Wanted, select, views};
+use super::select::{SHORT_ID, Wanted, handle, note_unknown_names, select, views};
 use super::{Exit, complain, person, print};
 use crate::config::Config;
-use crate::engine::States;
+use crate::engine::{State, States};
 use crate::logging::{self, Format};
 use crate::maildir::{Act, Acted, Operator, Record, Seen};
 use std::collections::BTreeMap;
@@ -63,6 +63,38 @@ struct Chosen {
     seen: Option<Seen>,
 }
 
+impl Chosen {
+    /// What would come of it, as far as can be told beforehand.
+    fn would(&self, verb: &Verb<'_>) -> Acted {
+        match (&self.seen, verb.act.unfit_for(self.record.state)) {
+            _ if self.record.state == State::Running => Acted::InHand,
+            (None, _) => Acted::Changed,
+            (Some(_), Some(why)) => Acted::Unfit(why),
+            (Some(_), None) => Acted::Done,
+        }
+    }
+
+    /// Its id. Where no maildirq had been there when it was looked for, it has got one by now.
+    fn id(&self) -> Option<String> {
+        self.record.id.or(self.seen.as_ref().map(Seen::id)).map(|id| id.to_string())
+    }
+
+    /// The beginning of its id, that people are shown.
+    fn short(&self) -> String {
+        self.id().map_or_else(|| handle(&self.record), |id| id.chars().take(SHORT_ID).collect())
+    }
+}
+
+/// The word of the JSON for what came of it, and why it was left.
+fn told_of(acted: Acted) -> (&'static str, &'static str) {
+    match acted {
+        Acted::Done => ("done", ""),
+        Acted::InHand => ("in_hand", "a process works on it just now"),
+        Acted::Changed => ("changed", "it has changed meanwhile"),
+        Acted::Unfit(why) => ("unfit", why),
+    }
+}
+
 /// Does it.
 pub fn run(which: &Which, verb: &Verb<'_>) -> Exit {
     logging::start(Format::Text, Level::WARN);
@@ -81,6 +113,9 @@ pub fn act_with(which: &Which, verb: &Verb<'_>, config: &Config) -> Result<Exit,
     become_owner_of_maildirs(config)?;
     let as_of = SystemTime::now();
     let wanted = Wanted::parse(&which.what)?;
+    if let Wanted::Matching(query) = &wanted {
+        note_unknown_names(config, query);
+    }
     let views = views(config, |queue| wanted.may_be_in(queue))?;
     let records = select(&views, &wanted, verb.usual).map_err(|exit| views.end(exit))?;
     if records.is_empty() {
@@ -96,20 +131,22 @@ pub fn act_with(which: &Which, verb: &Verb<'_>, config: &Config) -> Result<Exit,
         chosen.push(Chosen { record, seen });
     }
     if which.dry_run {
-        print(ask::page(&chosen, as_of, usize::MAX, which))?;
-        return Ok(views.end(Exit::Ok));
+        print(ask::page(&chosen, as_of, usize::MAX, which, verb))?;
+        let would_all = chosen.iter().all(|chosen| chosen.would(verb) == Acted::Done);
+        return Ok(views.end(if would_all { Exit::Ok } else { Exit::No }));
     }
     if !ask::may_go_on(&chosen, as_of, which, verb)? {
         complain("nothing was done");
         return Ok(Exit::No);
     }
     let mut account = Account::new(which, verb, config, chosen.len());
-    for Chosen { record, seen } in &chosen {
-        let acted = match seen {
-            Some(seen) => operator(&mut operators, record)?.act(seen, &verb.act),
-            None => Ok(Acted::Changed),
+    for one in &chosen {
+        let acted = match (&one.seen, one.would(verb)) {
+            // Whether it is still in hand is found out by its lock.
+            (Some(seen), Acted::Done | Acted::InHand) => operator(&mut operators, &one.record)?.act(seen, &verb.act),
+            (_, left) => Ok(left),
         };
-        account.tell(record, acted)?;
+        account.tell(one, acted)?;
     }
     for operator in operators.values_mut() {
         operator.sync().map_err(|error| disk(&error))?;

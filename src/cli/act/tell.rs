@@ -1,10 +1,9 @@
 //! What came of it.
 
-use super::super::select::short_id;
 use super::super::{Exit, complain, print, say};
-use super::{Verb, Which};
+use super::{Chosen, Verb, Which, told_of};
 use crate::config::Config;
-use crate::maildir::{Acted, Record};
+use crate::maildir::Acted;
 use indicatif::ProgressBar;
 use serde_json::json;
 use std::fmt::Write;
@@ -40,12 +39,9 @@ impl<'a> Account<'a> {
     ///
     /// # Errors
     /// Nothing can be written; it was told of, and this is how to end.
-    pub(super) fn tell(&mut self, record: &Record, acted: io::Result<Acted>) -> Result<(), Exit> {
-        let (result, why) = match acted {
-            Ok(Acted::Done) => ("done", String::new()),
-            Ok(Acted::InHand) => ("in_hand", "a process works on it just now".into()),
-            Ok(Acted::Changed) => ("changed", "it has changed meanwhile".into()),
-            Ok(Acted::Unfit(why)) => ("unfit", why.into()),
+    pub(super) fn tell(&mut self, chosen: &Chosen, acted: io::Result<Acted>) -> Result<(), Exit> {
+        let (result, why) = match acted.map(told_of) {
+            Ok((result, why)) => (result, why.to_owned()),
             Err(error) => ("failed", error.to_string()),
         };
         *match result {
@@ -55,8 +51,7 @@ impl<'a> Account<'a> {
             _ => &mut self.skipped,
         } += 1;
         self.show_progress();
-        let id = record.id.map(|id| id.to_string()).unwrap_or_default();
-        let short = short_id(record);
+        let (id, short) = (chosen.id(), chosen.short());
         if self.which.json {
             let why = (!why.is_empty()).then_some(&why);
             return print(format!(
@@ -65,7 +60,7 @@ impl<'a> Account<'a> {
             ));
         }
         match result {
-            "done" if self.which.quiet => print(format!("{id}\n")),
+            "done" if self.which.quiet => print(format!("{}\n", id.unwrap_or(short))),
             "done" if self.count <= FEW => print(format!("{}\n", (self.verb.done)(self.config, &short))),
             "done" => Ok(()),
             "failed" => {
@@ -98,7 +93,9 @@ impl<'a> Account<'a> {
         }
         if self.count > 1 && !self.which.json && !self.which.quiet {
             let others = [(self.skipped, "left as they are"), (self.failed, "failed")];
-            let mut sum = format!("✓ {} {} · {} changed meanwhile", self.done, self.verb.all_done, self.changed);
+            // Where nothing was done nothing is well.
+            let sign = if self.done > 0 { "✓ " } else { "" };
+            let mut sum = format!("{sign}{} {} · {} changed meanwhile", self.done, self.verb.all_done, self.changed);
             for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
                 let _ = write!(sum, " · {count} {what}");
             }

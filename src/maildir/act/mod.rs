@@ -18,6 +18,7 @@ use super::lease::move_to;
 use super::names::name_without_flags;
 use super::story::{self, Appended, Event, Line, Story};
 use super::sweep::names as names_in;
+use crate::engine::State;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use seen::Held;
@@ -43,6 +44,35 @@ pub enum Act {
     Erase,
     /// The same, wherever it lies that is kept: in the trash, dead or done.
     Forget,
+}
+
+impl Act {
+    /// Why this cannot be done to a message in this state; None where it can.
+    pub fn unfit_for(&self, state: State) -> Option<&'static str> {
+        match state {
+            State::New | State::Running | State::Retry => self.unfit_in(Folder::New),
+            State::Dead => self.unfit_in(Folder::Dead),
+            State::Trash => self.unfit_in(Folder::Trash),
+            State::Done | State::Opened if *self == Act::Forget => None,
+            State::Done => Some("it is done: its target has it"),
+            State::Opened => Some("a mail client has opened it, so it is not in the queue"),
+        }
+    }
+
+    fn unfit_in(&self, folder: Folder) -> Option<&'static str> {
+        match (self, folder) {
+            (Act::Retry(_), Folder::New | Folder::Dead | Folder::Trash)
+            | (Act::Bury { .. }, Folder::New)
+            | (Act::Drop, Folder::New | Folder::Dead)
+            | (Act::Erase, Folder::Trash)
+            | (Act::Forget, Folder::Trash | Folder::Dead | Folder::Aside) => None,
+            (_, Folder::New) => Some("it waits for its target"),
+            (Act::Erase, Folder::Dead) => Some("it is not in the trash"),
+            (_, Folder::Dead) => Some("it is dead already"),
+            (_, Folder::Trash) => Some("it is in the trash"),
+            (_, Folder::Aside) => Some("it is not in the queue"),
+        }
+    }
 }
 
 /// How a message is tried again.
@@ -109,19 +139,15 @@ impl Operator {
             Err(acted) => return Ok(acted),
         };
         crash::point("after a person's lock is taken")?;
-        match (act, held.folder) {
-            (Act::Retry(retry), Folder::New) => self.make_due(&held, retry),
-            (Act::Retry(retry), Folder::Dead | Folder::Trash) => self.revive(&held, retry),
-            (Act::Bury { reason }, Folder::New) => self.bury(&held, reason),
-            (Act::Drop, Folder::New | Folder::Dead) => self.drop_it(&held),
-            (Act::Erase, Folder::Trash) | (Act::Forget, Folder::Trash | Folder::Dead | Folder::Aside) => {
-                self.erase(&held)
-            }
-            (_, Folder::New) => Ok(Acted::Unfit("it waits for its target")),
-            (Act::Erase, Folder::Dead) => Ok(Acted::Unfit("it is not in the trash")),
-            (_, Folder::Dead) => Ok(Acted::Unfit("it is dead already")),
-            (_, Folder::Trash) => Ok(Acted::Unfit("it is in the trash")),
-            (_, Folder::Aside) => Ok(Acted::Unfit("it is not in the queue")),
+        if let Some(why) = act.unfit_in(held.folder) {
+            return Ok(Acted::Unfit(why));
+        }
+        match act {
+            Act::Retry(retry) if held.folder == Folder::New => self.make_due(&held, retry),
+            Act::Retry(retry) => self.revive(&held, retry),
+            Act::Bury { reason } => self.bury(&held, reason),
+            Act::Drop => self.drop_it(&held),
+            Act::Erase | Act::Forget => self.erase(&held),
         }
     }
 

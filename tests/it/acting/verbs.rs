@@ -244,3 +244,114 @@ fn one_persons_traces_are_erased_and_nobody_elses() {
     assert_eq!(done(&toml, "forget ada@example.com --yes").0, Exit::SomeDead, "what waits is told of");
     assert_eq!(places(&maildir)["hers again"], NEW);
 }
+
+#[test]
+fn what_is_shown_of_a_request_is_for_the_target_that_was_chosen() {
+    let (maildir, app, toml) = tried_once(422);
+    let id = maildir.stories().remove(0);
+    assert_eq!(done(&toml, &format!("retry {id} --to archive")).0, Exit::Ok);
+    let (exit, curl) = done(&toml, &format!("show {id} --curl"));
+    assert!(exit == Exit::Ok && curl.contains("/archive"), "{curl}");
+    let (_, shown) = done(&toml, &format!("show {id}"));
+    assert!(shown.contains("route    chosen by hand  →  archive"), "{shown}");
+    assert_eq!(done(&toml, &format!("retry {id}")).0, Exit::Ok);
+    assert!(!done(&toml, &format!("show {id} --curl")).1.contains("/archive"), "its routes count again");
+    assert_eq!(app.count(), 1, "nothing was sent");
+}
+
+#[test]
+fn an_attempt_before_a_revival_is_shown_by_the_number_that_the_table_has() {
+    let (maildir, _app, toml) = tried_once(422);
+    let id = maildir.stories().remove(0);
+    assert_eq!(done(&toml, &format!("retry {id}")).0, Exit::Ok);
+    let (exit, said) = done(&toml, &format!("show {id} --attempt 1"));
+    assert!(exit == Exit::Ok && said.contains("422"), "{said}");
+    assert_eq!(done(&toml, &format!("show {id} --attempt 2")).0, Exit::NoInput);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_left_and_ends_as_the_real_run() {
+    let (maildir, _app, toml) = tried_once(422);
+    let id = maildir.stories().remove(0);
+    let (exit, said) = done(&toml, "bury state:dead --dry-run");
+    assert!(said.ends_with("1 would be left as they are: it is dead already"), "{said}");
+    assert_eq!((exit, done(&toml, "bury state:dead").0), (Exit::SomeDead, Exit::SomeDead));
+    assert_eq!(done(&toml, "bury state:dead --dry-run -q"), (Exit::SomeDead, String::new()));
+    let (_, line) = done(&toml, "bury state:dead --dry-run --json");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        line,
+        serde_json::json!({ "v": 1, "id": id, "state": "dead", "act": "bury", "result": "unfit", "reason": "it is dead already" })
+    );
+    let (exit, line) = done(&toml, "retry state:dead --dry-run --json");
+    assert!(exit == Exit::Ok && line.contains(r#""result":"would""#) && line.contains(r#""act":"retry""#), "{line}");
+
+    let (maildir, app) = (Maildir::new(), App::answering(|_| Answer::status(422)));
+    let toml = config(&maildir, &app.url());
+    maildir.deliver(mail("one"));
+    maildir.deliver(mail("two"));
+    Maildirq::drain_config(&toml).run();
+    let (exit, said) = done(&toml, "bury state:dead");
+    assert_eq!((exit, &*said), (Exit::SomeDead, "0 buried · 0 changed meanwhile · 2 left as they are"));
+}
+
+#[test]
+fn a_maildir_that_no_daemon_has_seen_gives_ids_all_the_same() {
+    for verb in ["bury", "drop"] {
+        let (maildir, app) = (Maildir::new(), App::accepting());
+        let toml = config(&maildir, &app.url());
+        let name = maildir.deliver(mail("fresh")).into_string().unwrap();
+        let (_, shown) = done(&toml, &format!("show {name}"));
+        assert!(shown.contains(&format!("maildirq show {name} --text")) && !shown.contains("------"), "{shown}");
+        let (exit, id) = done(&toml, &format!("{verb} state:new -q"));
+        assert_eq!((exit, id.len()), (Exit::Ok, 26), "{id}");
+        assert!(done(&toml, &format!("show {id}")).1.contains(&id));
+    }
+}
+
+#[test]
+fn of_a_done_message_it_is_said_that_it_is_done() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let toml = config_with(&maildir, &app.url(), "[keep]\nhistory = '1d'");
+    maildir.deliver(mail("taken"));
+    assert_eq!(Maildirq::drain_config(&toml).run().exit(), Exit::Ok);
+    let id = done(&toml, "list done -q").1;
+    for verb in ["retry", "bury", "drop"] {
+        let refused = act(&toml, &format!("{verb} {id}")).run();
+        let said = refused.lines().join("\n");
+        assert!(refused.exit() == Exit::NoInput && said.contains("is done: app took it at "), "{verb}: {said}");
+    }
+}
+
+#[test]
+fn a_person_of_whom_something_is_left_is_not_forgotten() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let toml = config(&maildir, &app.url());
+    maildir.deliver(mail("waits"));
+    let (exit, said) = done(&toml, "forget ada@example.com --yes");
+    assert!(exit == Exit::SomeDead && said.starts_with("ada@example.com is not forgotten yet"), "{said}");
+    assert_eq!(done(&toml, "forget ada@example.com --dry-run").0, Exit::SomeDead);
+    assert!(done(&toml, "forget bob@example.com --yes").1.starts_with("✓ bob@example.com is forgotten"));
+}
+
+#[test]
+fn what_is_over_before_it_begins_is_refused() {
+    let (maildir, app) = (Maildir::new(), App::accepting());
+    let toml = config(&maildir, &app.url());
+    for (words, why) in
+        [("retry state:dead --at 2020-01-01T00:00:00Z", "in the past"), ("pause app --for 0s", "over at once")]
+    {
+        let refused = act(&toml, words).run();
+        let said = refused.lines().join("\n");
+        assert!(refused.exit() == Exit::Usage && said.contains(why), "{words}: {said}");
+    }
+    assert!(!maildir.path().join("maildirq/paused/app").exists());
+}
+
+#[test]
+fn a_misspelt_target_of_a_query_is_told_of() {
+    let (_maildir, _app, toml) = tried_once(422);
+    let refused = act(&toml, "retry target:archve").run();
+    let said = refused.lines().join("\n");
+    assert!(refused.exit() == Exit::NoInput && said.contains("did you mean `archive`?"), "{said}");
+}
