@@ -53,12 +53,12 @@ impl Config {
         file: &Path,
         world: &dyn World,
     ) -> Result<(Config, Option<ConfigError>), ConfigError> {
-        let Sound { mut config, target_names, are_queues_sound, remarks } = read(bytes, file, world)?;
+        let Sound { mut config, target_names, knows_all_queues, remarks } = read(bytes, file, world)?;
         if !has_mistakes(&remarks) {
             return Ok((config, None));
         }
         let error = ConfigError::Mistake { path: file.to_owned(), remarks };
-        if !are_queues_sound {
+        if !knows_all_queues {
             return Err(error);
         }
         let mut stand_in = Config::of_flags("/".into(), STAND_IN.parse().expect("it is a URL")).targets.swap_remove(0);
@@ -79,7 +79,7 @@ struct Sound {
     /// Also of targets with mistakes.
     target_names: Vec<String>,
     /// Whether all queues are known, and are as the file says.
-    are_queues_sound: bool,
+    knows_all_queues: bool,
     remarks: Vec<Remark>,
 }
 
@@ -98,7 +98,7 @@ fn read(bytes: &[u8], file: &Path, world: &dyn World) -> Result<Sound, ConfigErr
     let walk = Walk::new(world, file);
     let top = Table::open(&walk, Place::Top, String::new(), 0..0, tree.get_ref());
     let queues = queues::read(&top);
-    let are_queues_sound = errors.is_empty() && !walk.has_mistakes();
+    let knows_all_queues = errors.is_empty() && !walk.has_mistakes();
     let (config, target_names) = config(&top, queues);
     let mut notes = walk.into_notes();
     if !errors.is_empty() {
@@ -107,7 +107,7 @@ fn read(bytes: &[u8], file: &Path, world: &dyn World) -> Result<Sound, ConfigErr
         notes = with_syntax_errors(notes, errors, &source);
     }
     let remarks = notes.into_iter().map(|note| source.remark(note)).collect();
-    Ok(Sound { config, target_names, are_queues_sound, remarks })
+    Ok(Sound { config, target_names, knows_all_queues, remarks })
 }
 
 /// Beside it the names of all targets.
