@@ -318,7 +318,7 @@ fn the_sentence_speaks_of_dead_mail_and_of_pauses() {
 fn a_maildir_that_cannot_be_read_is_no_healthy_one() {
     let desk = Desk::new("http://127.0.0.1:9/");
     fs::remove_dir(desk.maildir.new_folder()).unwrap();
-    assert_eq!(desk.run(&["status"]).0, 78);
+    assert_eq!(desk.run(&["status"]).0, 1);
     let (code, said, _) = desk.run(&["status", "--check"]);
     assert!(code == 3 && said.starts_with("UNKNOWN - "), "{said}");
     fs::create_dir(desk.maildir.new_folder()).unwrap();
