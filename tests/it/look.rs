@@ -444,7 +444,7 @@ fn with_a_broken_one() -> (Desk, Maildir) {
     desk.toml.push_str(&more);
     write_config(&desk.folder.path().join("maildirq.toml"), &desk.toml);
     desk.maildir.deliver(PLAIN);
-    other.deliver(&PLAIN.replace("1042", "7"));
+    other.deliver(PLAIN.replace("1042", "7"));
     (desk, other)
 }
 
