@@ -43,7 +43,7 @@ if test "$MAILDIRQ_ATTEMPT" = 1; then case $((number % 12)) in
     2) (setsid sleep 600 &); exit 111;;
     3) exec <&- >&- 2>&-; exit 1;;
     4) head -c 3000000 /dev/zero; exit 1;;
-    5) setsid sleep 600 & (: &); take; exit 0;;
+    5) setsid sleep 600 & (: &); take; exit;;
     6) trap '' TERM; (trap '' TERM; sleep 600) & exit 1;;
 esac; fi
 take"#;
