@@ -1,6 +1,7 @@
 //! What is erased, and what is not.
 
 use super::super::story;
+use super::super::tests::Bench;
 use super::*;
 use crate::maildir::story::{Event, Line, append};
 use std::fs;
@@ -11,32 +12,12 @@ const ADA: &str = "ada@example.com";
 const FROM_ADA: &str = "Return-Path: <Ada@Example.com>\nSubject: x\n\nhi\n";
 const ABOUT_ADA: &str = "From: bob@example.com\n\nada@example.com wrote\n";
 
-struct Bench {
-    folder: tempfile::TempDir,
-    operator: Operator,
-}
-
 impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for part in ["new", "cur", "tmp"] {
-            fs::create_dir(folder.path().join(part)).unwrap();
-        }
-        let operator = Operator::open(folder.path(), "bob").unwrap();
-        Bench { folder, operator }
-    }
-
-    fn put(&self, path: &str, text: &str) {
-        let path = self.folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
     fn has(&self, path: &str) -> bool {
         self.folder.path().join(path).exists()
     }
 
-    fn tell(&self, path: &str, reason: &str) -> Id {
+    fn tell_of(&self, path: &str, reason: &str) -> Id {
         let id = self.operator.see(&self.folder.path().join(path)).unwrap().unwrap().id();
         let due = SystemTime::now() + Duration::from_hours(1);
         let line = Line { due: Some(due), reason: reason.into(), ..Line::new(SystemTime::now(), Event::Retry) };
@@ -44,7 +25,7 @@ impl Bench {
         id
     }
 
-    fn story(&self, id: Id) -> String {
+    fn story_of(&self, id: Id) -> String {
         fs::read_to_string(self.folder.path().join(super::super::story::path(id))).unwrap()
     }
 }
@@ -80,7 +61,7 @@ fn kept_mail_of_a_person_is_removed_with_its_story_and_other_mail_is_not() {
     for path in kept {
         bench.put(path, FROM_ADA);
     }
-    let id = bench.tell(kept[0], "no");
+    let id = bench.tell_of(kept[0], "no");
     let others = [(".maildirq.dead/new/1762087334.a.b", ABOUT_ADA), ("new/1762087335.a.b", FROM_ADA)];
     for (path, text) in others {
         bench.put(path, text);
@@ -99,10 +80,10 @@ fn kept_mail_of_a_person_is_removed_with_its_story_and_other_mail_is_not() {
 fn a_story_of_other_mail_says_the_same_without_the_address_and_is_due_when_it_was() {
     let mut bench = Bench::new();
     bench.put("new/1762087331.a.b", "From: bob@example.com\n\n");
-    let id = bench.tell("new/1762087331.a.b", "550 Ada@example.com is unknown here");
+    let id = bench.tell_of("new/1762087331.a.b", "550 Ada@example.com is unknown here");
     let due = story::due_by_mtime(bench.operator.layout.root(), id);
     assert_eq!(bench.operator.forget(ADA, false).unwrap(), Forgotten { stories: 1, ..Forgotten::default() });
-    assert!(bench.story(id).contains("550 *************** is unknown here"), "{}", bench.story(id));
+    assert!(bench.story_of(id).contains("550 *************** is unknown here"), "{}", bench.story_of(id));
     assert_eq!(story::due_by_mtime(bench.operator.layout.root(), id), due);
     assert_eq!(story::Story::read(bench.operator.layout.root(), id).unwrap().unwrap().history.tries, 1);
 }
@@ -112,11 +93,11 @@ fn the_story_of_mail_in_hand_is_left_for_the_next_time() {
     let _forks = crate::FORKS.read().unwrap_or_else(PoisonError::into_inner);
     let mut bench = Bench::new();
     bench.put("new/1762087331.a.b", "From: bob@example.com\n\n");
-    let id = bench.tell("new/1762087331.a.b", "ada@example.com");
+    let id = bench.tell_of("new/1762087331.a.b", "ada@example.com");
     let held = File::open(bench.folder.path().join("new/1762087331.a.b")).unwrap();
     fs2::FileExt::lock_exclusive(&held).unwrap();
     assert_eq!(bench.operator.forget(ADA, false).unwrap(), Forgotten { in_hand: 1, ..Forgotten::default() });
-    assert!(bench.story(id).contains(ADA));
+    assert!(bench.story_of(id).contains(ADA));
 }
 
 #[test]

@@ -14,13 +14,13 @@ const NAME: &str = "1762087331.a.mx1";
 const FOLDERS: [&str; 5] =
     ["new", ".maildirq.dead/new", ".maildirq.dead/cur", ".maildirq.trash/new", ".maildirq.done/new"];
 
-struct Bench {
-    folder: tempfile::TempDir,
-    operator: Operator,
+pub(super) struct Bench {
+    pub folder: tempfile::TempDir,
+    pub operator: Operator,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for part in ["new", "cur", "tmp"] {
             fs::create_dir(folder.path().join(part)).unwrap();
@@ -32,10 +32,14 @@ impl Bench {
     /// With one message, here.
     fn with(path: &str) -> Self {
         let bench = Bench::new();
-        let path = bench.folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "Subject: x\n\n").unwrap();
+        bench.put(path, "Subject: x\n\n");
         bench
+    }
+
+    pub fn put(&self, path: &str, text: &str) {
+        let path = self.folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     fn see(&self, path: &str) -> Seen {
