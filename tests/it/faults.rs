@@ -120,7 +120,10 @@ impl Loop {
         let trace = undisturbed.trace;
         let main =
             if place == Place::Process { trace.find("SIGPIPE").expect("the runtime of Rust ignores it") } else { 0 };
-        let (calls, before_main) = (count_calls(&trace), count_calls(&trace[..main]));
+        let (mut calls, before_main) = (count_calls(&trace), count_calls(&trace[..main]));
+        if way == Way::Command {
+            calls.extend(SIGNALS_OF_COMMANDS.map(|call| (call.to_owned(), 1)));
+        }
         assert!(calls.len() > 3, "{calls:?}");
         Loop { way, place, calls, before_main, tally: Tally::default() }
     }
@@ -172,16 +175,16 @@ impl Loop {
             return;
         }
         let before_main = self.before_main.get(call).copied().unwrap_or(0);
+        let place = if hears_signals(self.way, call) { Place::Process } else { self.place };
         let mut hits = 0;
         for nth in before_main + 1..before_main + ENOUGH {
-            let is_hit = self.once(&format!("{call}:{how}:when={nth}"), at_stories, is_hit);
+            let is_hit = self.once(place, &format!("{call}:{how}:when={nth}"), at_stories, is_hit);
             hits += usize::from(is_hit);
             if !is_hit && (nth > count || at_stories) {
                 break;
             }
         }
         let expected = count.saturating_sub(before_main);
-        // Several signals that come together are heard once.
         let is_open = at_stories || hears_signals(self.way, call) || UP_TO_THE_MACHINE.contains(&call);
         let least = if is_open { 1 } else { expected.div_ceil(2) };
         if expected > 0 && !(least..ENOUGH - 1).contains(&hits) {
@@ -190,7 +193,7 @@ impl Loop {
     }
 
     /// One disturbed run and its recovery. Says whether the tampering took place.
-    fn once(&mut self, tampering: &str, at_stories: bool, is_hit: &impl Fn(&Drained) -> bool) -> bool {
+    fn once(&mut self, place: Place, tampering: &str, at_stories: bool, is_hit: &impl Fn(&Drained) -> bool) -> bool {
         let tally = &mut self.tally;
         tally.runs += 1;
         let mut scene = Scene::set(self.way, tally.runs as u64);
@@ -198,7 +201,7 @@ impl Loop {
         if at_stories {
             options.extend(scene.only_at_stories());
         }
-        let run = scene.disturb(self.place, &options);
+        let run = scene.disturb(place, &options);
         let is_hit = is_hit(&run);
         tally.hits += usize::from(is_hit);
         let exit = run.exit;

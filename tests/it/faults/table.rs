@@ -64,8 +64,9 @@ pub const CALLS: &[(&str, &[&str])] = &[
 /// How often a thread waits is up to the machine: it may find all that it waits for at once, or bit by bit.
 pub const UP_TO_THE_MACHINE: &[&str] = &["epoll_wait", "futex"];
 
-/// What fails on no way to a command: there it is how the runtime hears of signals.
-pub const SIGNALS_OF_COMMANDS: &[&str] = &["recvfrom"];
+/// How the runtime hears that a command has ended: no failure, and which thread does it is up to the machine. So the
+/// whole process is killed at it, and that has to be hit once: several ends that come together are heard once.
+pub const SIGNALS_OF_COMMANDS: [&str; 2] = ["recvfrom", "sendto"];
 
 /// What fails only where it is done to a story. Elsewhere it wakes a thread, which cannot fail, or it is the log.
 pub const AT_STORIES: &[&str] = &["write"];
