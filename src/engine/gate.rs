@@ -4,7 +4,8 @@
 //!
 //! While a target is down, one probe at a time is let through and all other mail waits. After a
 //! probe has come through the gate opens in steps (1, 2, 4 … up to the limit), so that a backlog
-//! does not knock over what has only just got up.
+//! does not knock over what has only just got up. A failure meanwhile, which may be one mail's own,
+//! takes it back to the first step; another one right after it closes it.
 
 use super::outcome::{Blame, Outcome};
 use super::pace::{Pace, Rate};
@@ -76,9 +77,19 @@ impl From<&Outcome> for Sign {
 
 #[derive(Debug)]
 enum Breaker {
-    Closed { failures: u32 },
-    Open { probe_at: Instant, probing: bool },
-    Recovering { allowed: usize, came_through: usize },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        probe_at: Instant,
+        probing: bool,
+    },
+    /// So many are let through at a time; so many of them have come through; the last one has not.
+    Recovering {
+        allowed: usize,
+        came_through: usize,
+        has_stumbled: bool,
+    },
 }
 
 /// The gate before one target.
@@ -168,9 +179,10 @@ impl Gate {
         match (sign, &mut self.breaker) {
             (Sign::Took | Sign::Alive, Breaker::Closed { failures }) => *failures = 0,
             (Sign::Took | Sign::Alive, Breaker::Open { .. }) => {
-                self.breaker = Breaker::Recovering { allowed: 1, came_through: 0 };
+                self.breaker = Breaker::Recovering { allowed: 1, came_through: 0, has_stumbled: false };
             }
-            (Sign::Took | Sign::Alive, Breaker::Recovering { allowed, came_through }) => {
+            (Sign::Took | Sign::Alive, Breaker::Recovering { allowed, came_through, has_stumbled }) => {
+                *has_stumbled = false;
                 *came_through += 1;
                 if *came_through >= *allowed {
                     (*allowed, *came_through) = (*allowed * 2, 0);
@@ -185,9 +197,12 @@ impl Gate {
                     self.open(now, dice);
                 }
             }
-            (Sign::Failed, Breaker::Recovering { .. })
+            (Sign::Failed, Breaker::Recovering { has_stumbled: true, .. })
             | (Sign::Away, Breaker::Closed { .. } | Breaker::Recovering { .. }) => {
                 self.open(now, dice);
+            }
+            (Sign::Failed, Breaker::Recovering { allowed, came_through, has_stumbled }) => {
+                (*allowed, *came_through, *has_stumbled) = (1, 0, true);
             }
             (Sign::Failed | Sign::Away, Breaker::Open { .. }) if is_probe => self.open(now, dice),
             (Sign::Ours, Breaker::Open { probe_at, probing }) if is_probe => {

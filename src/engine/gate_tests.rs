@@ -128,14 +128,36 @@ fn it_closes_in_steps() {
     assert_eq!(bench.room(), 8);
 }
 
-#[test]
-fn a_failure_while_recovering_opens_it_again() {
+/// A gate that lets four through at a time, on its way to eight.
+fn half_open() -> Bench {
     let mut bench = Bench::down(8);
     bench.now += PROBE;
-    bench.attempt(Sign::Alive);
-    assert_eq!(bench.gate.health(), Health::Recovering);
+    (0..4).for_each(|_| bench.attempt(Sign::Took));
+    assert_eq!((bench.room(), bench.gate.health()), (4, Health::Recovering));
+    bench
+}
+
+#[test]
+fn a_failure_while_recovering_takes_it_back_to_the_first_step() {
+    let mut bench = half_open();
     bench.attempt(Sign::Failed);
-    assert_eq!(bench.gate.health(), Health::Down);
+    assert_eq!((bench.room(), bench.gate.health()), (1, Health::Recovering));
+    bench.attempt(Sign::Took);
+    assert_eq!(bench.room(), 2);
+    bench.attempt(Sign::Failed);
+    assert_eq!((bench.room(), bench.gate.health()), (1, Health::Recovering), "it has taken one in between");
+}
+
+#[test]
+fn two_failures_in_a_row_while_recovering_open_it_again() {
+    let mut bench = half_open();
+    bench.attempt(Sign::Failed);
+    bench.attempt(Sign::Nothing);
+    bench.attempt(Sign::Failed);
+    assert_eq!((bench.room(), bench.gate.health()), (0, Health::Down));
+    let mut bench = half_open();
+    bench.attempt(Sign::Away);
+    assert_eq!(bench.gate.health(), Health::Down, "whoever says so itself needs to say it once");
 }
 
 #[test]
@@ -158,7 +180,7 @@ fn a_probe_of_an_earlier_outage_is_a_straggler_in_the_next() {
         bench.now += PROBE;
         let first = bench.gate.admit(bench.now).expect("it is time");
         bench.leave(well, Sign::Took);
-        bench.leave(ill, Sign::Failed);
+        bench.leave(ill, Sign::Away);
         assert_eq!(bench.gate.health(), Health::Down);
         bench.now += PROBE;
         let second = bench.gate.admit(bench.now).expect("it is time");

@@ -3,6 +3,7 @@
 //! It is a hint, never the truth: a claim decides. So it may forget a message (the next search of
 //! its `new/` finds it again), but it must not hold a message back that may be taken.
 
+use super::known::{Awaits, Entry, Known, Place};
 use super::lineup::{Lineup, Turn};
 use super::names::delivered_at;
 use super::stock::InHand;
@@ -27,51 +28,17 @@ pub(super) struct Key {
 pub(super) struct Backlog {
     maildirs: HashMap<u32, Known>,
     lineup: Lineup,
-    waiting: BinaryHeap<Reverse<(SystemTime, Key)>>,
+    /// When each that waits is due. One that does not wait for that time any more is passed over.
+    waiting: BinaryHeap<Reverse<(SystemTime, Spot)>>,
     /// Those that a person holds back, by Maildir and target.
     paused: HashMap<(u32, Arc<str>), Vec<Key>>,
 }
 
-/// The messages of one Maildir.
-#[derive(Debug, Default)]
-struct Known {
-    entries: HashMap<Id, Entry>,
-    search: u32,
-}
-
-#[derive(Debug)]
-struct Entry {
-    name: Box<OsStr>,
-    place: Place,
-    turn: Turn,
-    patience: u8,
-    awaits: Awaits,
-    seen: u32,
-}
-
-/// What a waiting message waits for, beside the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Awaits {
-    /// Nothing else.
-    Time,
-    /// Another process, which has it.
-    Holder,
-    /// Whoever is still writing it.
-    Writer,
-    /// That its Maildir can be worked on.
-    Maildir,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Ready,
-    Waiting(SystemTime),
-    Parked,
-    Paused,
-    /// Claimed by this process.
-    Held,
-    /// No message, and already reported.
-    Odd,
+/// Which message of which Maildir: the number that [`Known`] gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Spot {
+    maildir: u32,
+    number: u32,
 }
 
 /// A message to be claimed.
@@ -99,44 +66,36 @@ impl Backlog {
     }
 
     fn entry(&self, key: Key) -> Option<&Entry> {
-        self.maildirs.get(&key.maildir)?.entries.get(&key.id)
+        self.maildirs.get(&key.maildir)?.get(key.id)
     }
 
     fn entry_mut(&mut self, key: Key) -> Option<&mut Entry> {
-        self.maildirs.get_mut(&key.maildir)?.entries.get_mut(&key.id)
+        self.maildirs.get_mut(&key.maildir)?.get_mut(key.id)
     }
 
     /// Notes that a search has come across a message. Returns whether it is known.
     pub(super) fn see(&mut self, key: Key) -> bool {
-        let Some(known) = self.maildirs.get_mut(&key.maildir) else { return false };
-        let search = known.search;
-        known.entries.get_mut(&key.id).map(|entry| entry.seen = search).is_some()
+        self.maildirs.get_mut(&key.maildir).is_some_and(|known| known.see(key.id))
     }
 
     /// Adds a message that may be taken; those that came first go first. One that is known keeps
     /// its place.
     pub(super) fn add_ready(&mut self, key: Key, name: &OsStr, came: SystemTime) {
-        if self.add(key, name, Place::Ready, Turn::First) {
+        if self.add(key, name, Place::Ready, Turn::First).is_some() {
             self.lineup.push_ready(Turn::First, came, key);
         }
     }
 
     /// Adds a message that has been tried before, and may be taken from this time on.
     pub(super) fn add_waiting(&mut self, key: Key, name: &OsStr, due: SystemTime) {
-        if self.add(key, name, Place::Waiting(due), Turn::Again) {
-            self.waiting.push(Reverse((due, key)));
+        if let Some(spot) = self.add(key, name, Place::Waiting(due), Turn::Again) {
+            self.waiting.push(Reverse((due, spot)));
         }
     }
 
-    fn add(&mut self, key: Key, name: &OsStr, place: Place, turn: Turn) -> bool {
-        let Some(known) = self.maildirs.get_mut(&key.maildir) else { return false };
-        let seen = known.search;
-        let mut is_new = false;
-        known.entries.entry(key.id).or_insert_with(|| {
-            is_new = true;
-            Entry { name: name.into(), place, turn, patience: 0, awaits: Awaits::Time, seen }
-        });
-        is_new
+    fn add(&mut self, key: Key, name: &OsStr, place: Place, turn: Turn) -> Option<Spot> {
+        let number = self.maildirs.get_mut(&key.maildir)?.add(key.id, name, place, turn)?;
+        Some(Spot { maildir: key.maildir, number })
     }
 
     /// Takes the message that is next, of those that are due `by` this time and those whose target is
@@ -156,16 +115,15 @@ impl Backlog {
 
     /// Moves what has fallen due among what is ready.
     fn promote(&mut self, by: SystemTime) {
-        while let Some(&Reverse((due, key))) = self.waiting.peek()
+        while let Some(&Reverse((due, Spot { maildir, number }))) = self.waiting.peek()
             && due <= by
         {
             self.waiting.pop();
-            if let Some(entry) = self.entry_mut(key)
+            if let Some(entry) = self.maildirs.get_mut(&maildir).and_then(|known| known.at_mut(number))
                 && entry.place == Place::Waiting(due)
             {
                 entry.place = Place::Ready;
-                let turn = entry.turn;
-                self.lineup.push_ready(turn, due, key);
+                self.lineup.push_ready(entry.turn, due, Key { maildir, id: entry.id });
             }
         }
     }
@@ -188,11 +146,12 @@ impl Backlog {
     /// Gives a message back that could not be taken for the `patience`th time: it may be taken at
     /// `due`, or when somebody ends whom it awaits.
     pub(super) fn wait_for(&mut self, awaits: Awaits, key: Key, due: SystemTime, patience: u8) {
-        if self.set(key, Place::Waiting(due), patience).is_some() {
-            self.waiting.push(Reverse((due, key)));
-        }
-        if let Some(entry) = self.entry_mut(key) {
-            entry.awaits = awaits;
+        let Key { maildir, id } = key;
+        let Some(known) = self.maildirs.get_mut(&maildir) else { return };
+        let Some(number) = known.number(id) else { return };
+        if let Some(entry) = known.at_mut(number) {
+            (entry.place, entry.patience, entry.awaits) = (Place::Waiting(due), patience, awaits);
+            self.waiting.push(Reverse((due, Spot { maildir, number })));
         }
     }
 
@@ -252,7 +211,7 @@ impl Backlog {
     /// Forgets a message that is gone.
     pub(super) fn forget(&mut self, key: Key) {
         if let Some(known) = self.maildirs.get_mut(&key.maildir) {
-            known.entries.remove(&key.id);
+            known.remove(key.id);
         }
     }
 
@@ -298,7 +257,7 @@ impl Backlog {
     fn release_waiting(&mut self, maildir: u32, which: impl Fn(Awaits) -> bool, now: SystemTime) {
         let Some(known) = self.maildirs.get(&maildir) else { return };
         let is_meant = |entry: &Entry| which(entry.awaits) && matches!(entry.place, Place::Waiting(_));
-        let ids: Vec<_> = known.entries.iter().filter(|(_, entry)| is_meant(entry)).map(|(id, _)| *id).collect();
+        let ids: Vec<_> = known.entries().filter(|entry| is_meant(entry)).map(|entry| entry.id).collect();
         for id in ids {
             self.release(Key { maildir, id }, now);
         }
@@ -314,24 +273,20 @@ impl Backlog {
     /// Begins a search of a Maildir.
     pub(super) fn begin_search(&mut self, maildir: u32) {
         if let Some(known) = self.maildirs.get_mut(&maildir) {
-            known.search = known.search.wrapping_add(1);
+            known.begin_search();
         }
     }
 
     /// Ends a search that has seen the whole folder: what it did not see, and nobody holds, is gone.
     pub(super) fn end_search(&mut self, maildir: u32) {
         let Some(known) = self.maildirs.get_mut(&maildir) else { return };
-        let search = known.search;
-        known.entries.retain(|_, entry| entry.seen == search || entry.place == Place::Held);
-        if known.entries.is_empty() {
-            known.entries = HashMap::new();
-        }
-        if self.maildirs.values().all(|known| known.entries.is_empty()) {
+        known.end_search();
+        if self.maildirs.values().all(Known::is_empty) {
             self.lineup = Lineup::default();
             self.waiting = BinaryHeap::new();
         }
         let maildirs = &self.maildirs;
-        let is_known = |key: &Key| maildirs.get(&key.maildir).is_some_and(|known| known.entries.contains_key(&key.id));
+        let is_known = |key: &Key| maildirs.get(&key.maildir).is_some_and(|known| known.get(key.id).is_some());
         self.lineup.retain_parked(|key| key.maildir != maildir || is_known(key));
         self.paused.values_mut().for_each(|keys| keys.retain(is_known));
     }
@@ -353,7 +308,7 @@ impl Backlog {
 
     /// Whether all that waits for a time waits until its Maildir can be worked on.
     pub(super) fn is_stuck(&self) -> bool {
-        let mut entries = self.maildirs.values().flat_map(|known| known.entries.values());
+        let mut entries = self.maildirs.values().flat_map(Known::entries);
         !entries.any(|entry| matches!(entry.place, Place::Waiting(_)) && entry.awaits != Awaits::Maildir)
     }
 
@@ -365,7 +320,7 @@ impl Backlog {
     /// What is known of a Maildir's messages that wait or are worked on.
     pub(super) fn in_hand(&self, maildir: u32) -> InHand {
         let mut found = InHand::default();
-        let entries = self.maildirs.get(&maildir).into_iter().flat_map(|known| known.entries.values());
+        let entries = self.maildirs.get(&maildir).into_iter().flat_map(Known::entries);
         for entry in entries.filter(|entry| entry.place != Place::Odd) {
             let pile = match (entry.place, entry.awaits, entry.turn) {
                 (Place::Held, ..) | (Place::Waiting(_), Awaits::Holder, _) => &mut found.running,
@@ -379,8 +334,9 @@ impl Backlog {
 
     /// When the first waiting message is due.
     pub(super) fn next_due(&mut self) -> Option<SystemTime> {
-        while let Some(&Reverse((due, key))) = self.waiting.peek() {
-            if self.entry(key).is_some_and(|entry| entry.place == Place::Waiting(due)) {
+        while let Some(&Reverse((due, Spot { maildir, number }))) = self.waiting.peek() {
+            let entry = self.maildirs.get(&maildir).and_then(|known| known.at(number));
+            if entry.is_some_and(|entry| entry.place == Place::Waiting(due)) {
                 return Some(due);
             }
             self.waiting.pop();

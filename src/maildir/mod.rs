@@ -19,7 +19,7 @@
 //! | `recover` | understanding what crashed processes held |
 //! | `served`, `trouble` | one Maildir that is served: taking its messages, and what keeps it from giving any |
 //! | `pauses`, `marker` | what a person holds back, and what is written down of it |
-//! | `backlog`, `lineup` | which messages are known, when they may be taken, and who is next: pure state |
+//! | `backlog`, `known`, `lineup` | which messages are known, when they may be taken, and who is next: pure state |
 //! | `search` | reading `new/` in bounded bites |
 //! | `watch` | inotify, for hints |
 //! | `sweep` | stories whose message is gone |
@@ -58,6 +58,7 @@ mod history;
 mod holders;
 mod identity;
 mod inspect;
+mod known;
 mod layout;
 mod lease;
 mod leftovers;

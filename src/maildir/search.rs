@@ -9,8 +9,10 @@ use super::names::{delivered_at, id_of_name};
 use super::story::{due_by_mtime, system_time};
 use crate::engine::Id;
 use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::SystemTime;
 
@@ -39,13 +41,10 @@ impl Search {
     /// # Errors
     /// The folder cannot be read.
     pub(super) fn begin(layout: &Layout) -> io::Result<Self> {
-        let open = |folder: &str| {
-            openat(layout.root(), folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .and_then(Dir::new)
-                .map_err(|error| layout.error(folder, error))
-        };
-        let has_stories = open(STORY)?.flatten().any(|entry| !entry.file_name().to_bytes().starts_with(b"."));
-        Ok(Search { folder: open("new")?, has_stories })
+        let root = layout.root();
+        let has_stories = has_stories(root).map_err(|error| layout.error(STORY, error))?;
+        let folder = read_folder(root, "new").map_err(|error| layout.error("new", error))?;
+        Ok(Search { folder, has_stories })
     }
 
     /// The next files; None at the end. Names with a leading dot are no messages (maildir(5)).
@@ -77,12 +76,28 @@ impl Search {
     }
 }
 
+/// Opens a folder of a Maildir to read it.
+///
+/// # Errors
+/// The system's.
+pub(super) fn read_folder(root: impl AsFd, folder: &str) -> Result<Dir, Errno> {
+    openat(root, folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).and_then(Dir::new)
+}
+
+/// Whether any message was ever tried that is still there: if not, none has to be looked at for when it is due.
+///
+/// # Errors
+/// The folder of the stories cannot be read.
+pub(super) fn has_stories(root: impl AsFd) -> Result<bool, Errno> {
+    Ok(read_folder(root, STORY)?.flatten().any(|entry| !entry.file_name().to_bytes().starts_with(b".")))
+}
+
 /// When the message with this name came.
 pub(super) fn came(layout: &Layout, name: &OsStr) -> SystemTime {
     delivered_at(name).or_else(|| modified(layout.root(), name)).unwrap_or_else(SystemTime::now)
 }
 
-pub(super) fn modified(root: impl std::os::fd::AsFd, name: &OsStr) -> Option<SystemTime> {
+pub(super) fn modified(root: impl AsFd, name: &OsStr) -> Option<SystemTime> {
     let found = stat(root, &*in_new(name)).ok()?;
     Some(system_time(found.st_mtime, found.st_mtime_nsec))
 }

@@ -1,11 +1,12 @@
 //! One Maildir that is served: taking its messages, and what keeps it from giving any.
 
-use super::backlog::{Awaits, Candidate, Key};
+use super::backlog::{Candidate, Key};
 use super::claim::{self, Finding, Locked, Refused};
 use super::common::Common;
 use super::hands::{Hands, Slot};
 use super::history;
 use super::holders::{Holder, holders};
+use super::known::Awaits;
 use super::layout::{Keep, Layout};
 use super::lease::MaildirLease;
 use super::leftovers::Leftovers;

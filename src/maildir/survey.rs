@@ -3,9 +3,9 @@
 use super::claim::in_new;
 use super::layout::{Layout, OpenError, stat};
 use super::names::{delivered_at, id_of_name};
-use super::search::modified;
+use super::search::{has_stories, modified, read_folder};
 use super::story::due_by_mtime;
-use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use rustix::fs::FileType;
 use std::ffi::OsStr;
 use std::ops::Add;
 use std::os::fd::OwnedFd;
@@ -44,9 +44,9 @@ pub fn survey(path: &Path, since: Option<SystemTime>) -> Result<Waiting, OpenErr
     let (root, queue) = Layout::look(path)?;
     let now = SystemTime::now();
     let mut waiting = Waiting::default();
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = openat(&root, "new", flags, Mode::empty()).and_then(Dir::new).map_err(OpenError::io(path, "new"))?;
-    for entry in folder {
+    // Where no queue was ever, there is no folder for them.
+    let queue = queue.filter(|_| has_stories(&root).unwrap_or(true));
+    for entry in read_folder(&root, "new").map_err(OpenError::io(path, "new"))? {
         let entry = entry.map_err(OpenError::io(path, "new"))?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name.as_bytes().starts_with(b".") || !is_file(&root, name, entry.file_type()) {

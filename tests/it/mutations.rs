@@ -1,6 +1,6 @@
 //! Mail that was changed at random, through all that is done with it in this process (T24).
 //!
-//! The normal run has a few thousand. `MAILDIRQ_MUTATIONS=10000000 cargo test --release --test it mutations:: --
+//! The normal run has a thousand. `MAILDIRQ_MUTATIONS=10000000 cargo test --release --test it mutations:: --
 //! --nocapture` has ten million; each has a number, and `MAILDIRQ_MUTATION` tries the one of this number again.
 
 use std::cell::Cell;
@@ -20,6 +20,8 @@ use crate::support::formats::{check, formats, message, message_in_file};
 const USUAL_COUNT: u64 = 1_000;
 /// One in so many is in a file.
 const IN_FILE: u64 = 64;
+/// After so many mails a long run says how far it is.
+const PROGRESS: u64 = 100_000;
 /// Longer ones tell no more, and take longer.
 const LONGEST: usize = 16 * 1024;
 
@@ -36,26 +38,37 @@ fn mail_changed_at_random_has_a_body_in_every_format_and_is_never_altered() {
         Some(number) => number..number + 1,
         None => 0..number("MAILDIRQ_MUTATIONS").unwrap_or(USUAL_COUNT),
     };
-    let (next, started) = (AtomicU64::new(numbers.start), Instant::now());
+    let (next, changes, started) = (AtomicU64::new(numbers.start), AtomicU64::new(0), Instant::now());
     let go_on = || {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        numbers.contains(&number).then(|| attempt(number, &samples, &formats))
+        if numbers.contains(&number) {
+            let changed = changes.fetch_add(attempt(number, &samples, &formats), Ordering::Relaxed);
+            if number > numbers.start && number.is_multiple_of(PROGRESS) {
+                eprintln!("{number} mails, {changed} changes so far; {:.0?}", started.elapsed());
+            }
+        }
+        numbers.contains(&number)
     };
     thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        (0..threads).for_each(|_| drop(scope.spawn(|| while go_on().is_some() {})));
+        (0..threads).for_each(|_| drop(scope.spawn(|| while go_on() {})));
     });
     let (count, formats) = (numbers.end - numbers.start, formats.len());
-    eprintln!("{count} mutations in {formats} formats, 0 panics, 0 altered; {:.0?}", started.elapsed());
+    eprintln!(
+        "{count} mails with {} changes in {formats} formats, 0 panics, 0 altered; {:.0?}",
+        changes.into_inner(),
+        started.elapsed()
+    );
 }
 
-/// What anybody sends must not make us panic, also where that would be caught.
-fn attempt(number: u64, samples: &[Vec<u8>], formats: &[Format]) {
-    let mail = mutated(samples, &mut Rng::with_seed(number));
+/// What anybody sends must not make us panic, also where that would be caught. Returns how often the mail was changed.
+fn attempt(number: u64, samples: &[Vec<u8>], formats: &[Format]) -> u64 {
+    let (mail, changes) = mutated(samples, &mut Rng::with_seed(number));
     let before = PANICS.get();
     let attempt = catch_unwind(AssertUnwindSafe(|| go_through(number, &mail, formats)));
     let is_fine = attempt.is_ok() && PANICS.get() == before;
     assert!(is_fine, "MAILDIRQ_MUTATION={number}: {}", mail.escape_ascii());
+    changes
 }
 
 fn go_through(number: u64, mail: &[u8], formats: &[Format]) {
@@ -109,13 +122,15 @@ const ODD: &str = "From ada Thu\nSubject: =?iso-2022-jp?B?GyRCJUYlOSVIGyhC?= =?u
     --b\nContent-Type: text/plain; format=flowed; name=\"../a\\\"b.txt\"\nContent-Transfer-Encoding: quoted-printable\n\n\
     > a =\n\n>>b =C3=A9\n-- \nAda\n--b--\n";
 
-fn mutated(samples: &[Vec<u8>], random: &mut Rng) -> Vec<u8> {
+/// A mail that was changed, and how often.
+fn mutated(samples: &[Vec<u8>], random: &mut Rng) -> (Vec<u8>, u64) {
     let mut mail = random.choice(samples).expect("there are some").clone();
-    for _ in 0..random.usize(1..10) {
+    let changes = random.u64(1..10);
+    for _ in 0..changes {
         mutate(&mut mail, samples, random);
         mail.truncate(LONGEST);
     }
-    mail
+    (mail, changes)
 }
 
 fn mutate(mail: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut Rng) {

@@ -41,10 +41,11 @@ enum Health {
         latest: Duration,
         probe: Option<u64>,
     },
-    /// So many may be in flight; so many of them have come through.
+    /// So many may be in flight; so many of them have come through, and so many failed since.
     Recovering {
         allowed: usize,
         came: usize,
+        failed: u32,
     },
 }
 
@@ -134,10 +135,10 @@ impl Bounds {
         match (sign, &mut self.health) {
             (Sign::Took | Sign::Alive, Health::Up { failures }) => *failures = 0,
             (Sign::Took | Sign::Alive, Health::Down { .. }) => {
-                self.health = Health::Recovering { allowed: 1, came: 0 };
+                self.health = Health::Recovering { allowed: 1, came: 0, failed: 0 };
             }
-            (Sign::Took | Sign::Alive, Health::Recovering { allowed, came }) => {
-                *came += 1;
+            (Sign::Took | Sign::Alive, Health::Recovering { allowed, came, failed }) => {
+                (*came, *failed) = (*came + 1, 0);
                 if came >= allowed {
                     (*allowed, *came) = (*allowed * 2, 0);
                 }
@@ -151,9 +152,13 @@ impl Bounds {
                     self.go_down(now);
                 }
             }
-            (Sign::Failed, Health::Recovering { .. }) | (Sign::Away, Health::Up { .. } | Health::Recovering { .. }) => {
-                self.go_down(now);
+            (Sign::Failed, Health::Recovering { allowed, came, failed }) => {
+                (*allowed, *came, *failed) = (1, 0, *failed + 1);
+                if *failed == 2 {
+                    self.go_down(now);
+                }
             }
+            (Sign::Away, Health::Up { .. } | Health::Recovering { .. }) => self.go_down(now),
             // What was begun before the target went down says nothing new.
             (_, Health::Down { probe, .. }) if *probe != Some(attempt) => {}
             (Sign::Failed | Sign::Away, Health::Down { .. }) => self.go_down(now),
