@@ -3,6 +3,9 @@
 use super::queue::Outlook;
 use super::route::Destination;
 use super::run::{Engine, Until};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -38,23 +41,44 @@ impl Engine {
         if self.until == Until::Drained { self.began.min(now) } else { now }
     }
 
-    /// Rings when a retry or a probe falls due.
+    /// Rings when a retry or a probe falls due, or a target is back.
     pub(super) async fn keep_time(&self) {
         let bell = self.queue.bell();
         loop {
-            let Some(wait) = self.next_alarm() else {
-                bell.timer_set().await;
-                continue;
+            let alarm = async {
+                match self.next_alarm() {
+                    Some(wait) => (self.conditions.sleep)(wait).await,
+                    None => pending().await,
+                }
             };
             tokio::select! {
                 biased;
-                () = (self.conditions.sleep)(wait) => {
+                () = alarm => {
                     bell.ring();
                     // What rings in vain (a message held elsewhere, say) must not ring without end.
                     (self.conditions.sleep)(Duration::from_millis(20)).await;
                 }
                 () = bell.timer_set() => {}
+                () = self.somebody_returns() => bell.ring(),
             }
+        }
+    }
+
+    /// Waits until a target that said that it can take nothing says that it can, and lets its next probe go.
+    async fn somebody_returns(&self) {
+        let routes = self.routes();
+        let returns = |target: &Arc<Destination>| {
+            let target = Arc::clone(target);
+            async move {
+                target.target(0).returns().await;
+                target
+            }
+        };
+        let away = routes.destinations().filter(|target| target.gate().awaits_return());
+        let mut returning: FuturesUnordered<_> = away.map(returns).collect();
+        match returning.next().await {
+            Some(target) => target.gate().expect_return((self.conditions.instant)()),
+            None => pending().await,
         }
     }
 

@@ -31,7 +31,7 @@ impl Engine {
                 charged: message.history.charged,
                 first_charged: message.history.first_charged,
                 took_another_since: false,
-                target_down: false,
+                target_unwell: false,
                 now: (self.conditions.now)(),
                 dice: (self.conditions.dice)(),
             },

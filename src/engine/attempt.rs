@@ -84,7 +84,7 @@ impl Engine {
             charged: message.history.charged,
             first_charged: message.history.first_charged,
             took_another_since,
-            target_down: health == Health::Down,
+            target_unwell: health != Health::Up,
             now,
             dice: (self.conditions.dice)(),
         };

@@ -4,7 +4,7 @@
 //!
 //! While a target is down, one probe at a time is let through and all other mail waits. After a
 //! probe has come through the gate opens in steps (1, 2, 4 … up to the limit), so that a backlog
-//! does not knock over what has only just got up. A failure meanwhile, which may be one mail's own,
+//! does not knock over what has only just got up. A failure meanwhile that may be one mail's own
 //! takes it back to the first step; another one right after it closes it.
 
 use super::outcome::{Blame, Outcome};
@@ -54,6 +54,8 @@ pub enum Sign {
     Alive,
     /// It did not answer, or not sensibly.
     Failed,
+    /// The same, or a message was at fault: nobody can tell.
+    Unclear,
     /// It says itself that it cannot take anything.
     Away,
     /// Nothing: it failed for reasons of ours.
@@ -68,7 +70,8 @@ impl From<&Outcome> for Sign {
             Outcome::Done { .. } => Sign::Took,
             Outcome::Unfit { .. } => Sign::Nothing,
             Outcome::Reject { .. } | Outcome::Retry { blame: Blame::Message, .. } => Sign::Alive,
-            Outcome::Retry { blame: Blame::Endpoint | Blame::Unclear, .. } => Sign::Failed,
+            Outcome::Retry { blame: Blame::Endpoint, .. } => Sign::Failed,
+            Outcome::Retry { blame: Blame::Unclear, .. } => Sign::Unclear,
             Outcome::Retry { blame: Blame::Ourselves, .. } => Sign::Ours,
             Outcome::Unavailable { .. } => Sign::Away,
         }
@@ -80,9 +83,11 @@ enum Breaker {
     Closed {
         failures: u32,
     },
+    /// The target may have said itself that it is away.
     Open {
         probe_at: Instant,
         probing: bool,
+        is_away: bool,
     },
     /// So many are let through at a time; so many of them have come through; the last one has not.
     Recovering {
@@ -132,7 +137,7 @@ impl Gate {
     fn has_room(&self, now: Instant) -> bool {
         match self.breaker {
             Breaker::Closed { .. } => self.in_flight < self.limit,
-            Breaker::Open { probe_at, probing } => !probing && now >= probe_at,
+            Breaker::Open { probe_at, probing, .. } => !probing && now >= probe_at,
             Breaker::Recovering { allowed, .. } => self.in_flight < allowed,
         }
     }
@@ -191,35 +196,48 @@ impl Gate {
                     self.breaker = Breaker::Closed { failures: 0 };
                 }
             }
-            (Sign::Failed, Breaker::Closed { failures }) => {
+            (Sign::Failed | Sign::Unclear, Breaker::Closed { failures }) => {
                 *failures += 1;
                 if *failures >= self.policy.after {
-                    self.open(now, dice);
+                    self.open(sign, now, dice);
                 }
             }
-            (Sign::Failed, Breaker::Recovering { has_stumbled: true, .. })
-            | (Sign::Away, Breaker::Closed { .. } | Breaker::Recovering { .. }) => {
-                self.open(now, dice);
-            }
-            (Sign::Failed, Breaker::Recovering { allowed, came_through, has_stumbled }) => {
+            (Sign::Unclear, Breaker::Recovering { allowed, came_through, has_stumbled: has_stumbled @ false }) => {
                 (*allowed, *came_through, *has_stumbled) = (1, 0, true);
             }
-            (Sign::Failed | Sign::Away, Breaker::Open { .. }) if is_probe => self.open(now, dice),
-            (Sign::Ours, Breaker::Open { probe_at, probing }) if is_probe => {
+            (Sign::Failed | Sign::Unclear | Sign::Away, Breaker::Recovering { .. })
+            | (Sign::Away, Breaker::Closed { .. }) => self.open(sign, now, dice),
+            (Sign::Failed | Sign::Unclear | Sign::Away, Breaker::Open { .. }) if is_probe => {
+                self.open(sign, now, dice);
+            }
+            (Sign::Ours, Breaker::Open { probe_at, probing, .. }) if is_probe => {
                 (*probe_at, *probing) = (now + self.policy.probe.min(Self::PAUSE), false);
             }
             (Sign::Nothing, Breaker::Open { probing, .. }) if is_probe => *probing = false,
-            (Sign::Failed | Sign::Away, Breaker::Open { .. }) | (Sign::Ours | Sign::Nothing, _) => {}
+            (Sign::Failed | Sign::Unclear | Sign::Away, Breaker::Open { .. }) | (Sign::Ours | Sign::Nothing, _) => {}
         }
         self.health() != before
     }
 
-    fn open(&mut self, now: Instant, dice: f64) {
+    fn open(&mut self, sign: Sign, now: Instant, dice: f64) {
         if self.health() != Health::Down {
             self.outages += 1;
         }
         let wait = self.policy.probe.mul_f64(0.75 + dice.clamp(0.0, 1.0) / 2.0);
-        self.breaker = Breaker::Open { probe_at: now + wait, probing: false };
+        self.breaker = Breaker::Open { probe_at: now + wait, probing: false, is_away: sign == Sign::Away };
+    }
+
+    /// Whether the target has said itself that it cannot take anything, and may say that it can.
+    pub fn awaits_return(&self) -> bool {
+        matches!(self.breaker, Breaker::Open { is_away: true, probing: false, .. })
+    }
+
+    /// The target says that it can take mail again: where that was [awaited](Gate::awaits_return), the next probe may
+    /// go at once. Should it be away again, it has to say so anew.
+    pub fn expect_return(&mut self, now: Instant) {
+        if let Breaker::Open { probe_at, probing: false, is_away: is_away @ true } = &mut self.breaker {
+            (*probe_at, *is_away) = (now.min(*probe_at), false);
+        }
     }
 
     /// The target's state.

@@ -96,6 +96,27 @@ fn a_target_that_is_down_gets_one_probe_at_a_time() {
 }
 
 #[test]
+fn a_target_that_says_that_it_is_back_is_probed_at_once() {
+    let mut bench = Bench::new(4);
+    bench.attempt(Sign::Away);
+    assert!(bench.gate.awaits_return() && bench.room() == 0);
+    bench.gate.expect_return(bench.now);
+    assert_eq!((bench.gate.opens_at(), bench.gate.health()), (Some(bench.now), Health::Down));
+    assert!(!bench.gate.awaits_return(), "it has been heard");
+    let probe = bench.gate.admit(bench.now).expect("it is expected");
+    assert!(!bench.gate.awaits_return() && bench.room() == 0);
+    bench.leave(probe, Sign::Away);
+    assert!(bench.gate.awaits_return(), "it says so anew");
+}
+
+#[test]
+fn a_target_that_fails_is_not_asked_whether_it_is_back() {
+    let mut bench = Bench::down(4);
+    bench.gate.expect_return(bench.now);
+    assert_eq!((bench.room(), bench.gate.awaits_return()), (0, false));
+}
+
+#[test]
 fn a_probe_that_was_cut_off_may_be_sent_again() {
     let mut bench = Bench::down(4);
     bench.now += PROBE;
@@ -138,26 +159,26 @@ fn half_open() -> Bench {
 }
 
 #[test]
-fn a_failure_while_recovering_takes_it_back_to_the_first_step() {
+fn a_failure_while_recovering_that_may_be_a_mails_own_takes_it_back_to_the_first_step() {
     let mut bench = half_open();
-    bench.attempt(Sign::Failed);
+    bench.attempt(Sign::Unclear);
     assert_eq!((bench.room(), bench.gate.health()), (1, Health::Recovering));
     bench.attempt(Sign::Took);
     assert_eq!(bench.room(), 2);
-    bench.attempt(Sign::Failed);
+    bench.attempt(Sign::Unclear);
     assert_eq!((bench.room(), bench.gate.health()), (1, Health::Recovering), "it has taken one in between");
+    bench.attempt(Sign::Nothing);
+    bench.attempt(Sign::Unclear);
+    assert_eq!((bench.room(), bench.gate.health()), (0, Health::Down), "two in a row");
 }
 
 #[test]
-fn two_failures_in_a_row_while_recovering_open_it_again() {
-    let mut bench = half_open();
-    bench.attempt(Sign::Failed);
-    bench.attempt(Sign::Nothing);
-    bench.attempt(Sign::Failed);
-    assert_eq!((bench.room(), bench.gate.health()), (0, Health::Down));
-    let mut bench = half_open();
-    bench.attempt(Sign::Away);
-    assert_eq!(bench.gate.health(), Health::Down, "whoever says so itself needs to say it once");
+fn a_failure_of_its_own_while_recovering_opens_it_again() {
+    for sign in [Sign::Failed, Sign::Away] {
+        let mut bench = half_open();
+        bench.attempt(sign);
+        assert_eq!((bench.room(), bench.gate.health()), (0, Health::Down));
+    }
 }
 
 #[test]
@@ -180,7 +201,7 @@ fn a_probe_of_an_earlier_outage_is_a_straggler_in_the_next() {
         bench.now += PROBE;
         let first = bench.gate.admit(bench.now).expect("it is time");
         bench.leave(well, Sign::Took);
-        bench.leave(ill, Sign::Away);
+        bench.leave(ill, Sign::Failed);
         assert_eq!(bench.gate.health(), Health::Down);
         bench.now += PROBE;
         let second = bench.gate.admit(bench.now).expect("it is time");

@@ -64,8 +64,8 @@ pub struct Facts {
     pub first_charged: Option<SystemTime>,
     /// Whether the target has taken another message since the last try of this one.
     pub took_another_since: bool,
-    /// Whether the target's circuit breaker is open, with this outcome counted in.
-    pub target_down: bool,
+    /// Whether the target is down, or has only just got up and may fall again, with this outcome counted in.
+    pub target_unwell: bool,
     /// The time of the decision.
     pub now: SystemTime,
     /// Chance, in `0.0..1.0`.
@@ -84,7 +84,7 @@ pub fn decide(outcome: Outcome, policy: &RetryPolicy, facts: Facts) -> Settlemen
         Outcome::Reject { status, reason } => Settlement::Dead { note: note(status, reason) },
         Outcome::Unfit { reason } => Settlement::Dead { note: note(None, reason) },
         Outcome::Unavailable { .. } => Settlement::Park { target: facts.target },
-        Outcome::Retry { blame: Blame::Endpoint | Blame::Unclear, .. } if facts.target_down => {
+        Outcome::Retry { blame: Blame::Endpoint | Blame::Unclear, .. } if facts.target_unwell => {
             Settlement::Park { target: facts.target }
         }
         Outcome::Retry { blame, status, reason, after } => {
@@ -121,7 +121,7 @@ mod tests {
             charged: 0,
             first_charged: None,
             took_another_since: false,
-            target_down: false,
+            target_unwell: false,
             now: SystemTime::UNIX_EPOCH + 1000 * DAY,
             dice: 0.5,
         }
@@ -150,7 +150,7 @@ mod tests {
         let policy = RetryPolicy::default();
         assert_eq!(decide(Outcome::Done { status: Some(204) }, &policy, facts()), Settlement::Done);
         let refused = Outcome::Reject { status: Some(422), reason: "unknown sender".into() };
-        let Settlement::Dead { note } = decide(refused, &policy, Facts { target_down: true, ..facts() }) else {
+        let Settlement::Dead { note } = decide(refused, &policy, Facts { target_unwell: true, ..facts() }) else {
             panic!("a refused message is dead, whatever the breaker says")
         };
         assert_eq!((note.status, &*note.reason), (Some(422), "unknown sender"));
@@ -178,12 +178,12 @@ mod tests {
     #[test]
     fn nothing_is_charged_or_written_while_the_target_is_down() {
         for blame in [Blame::Endpoint, Blame::Unclear] {
-            let down = Facts { target_down: true, took_another_since: true, ..facts() };
+            let down = Facts { target_unwell: true, took_another_since: true, ..facts() };
             let settled = decide(failure(blame), &RetryPolicy::default(), down);
             assert_eq!(settled, Settlement::Park { target: "app".into() }, "{blame:?}");
         }
-        assert_eq!(charged(Blame::Message, Facts { target_down: true, ..facts() }), Some(true));
-        assert_eq!(charged(Blame::Ourselves, Facts { target_down: true, ..facts() }), Some(false), "it backs off");
+        assert_eq!(charged(Blame::Message, Facts { target_unwell: true, ..facts() }), Some(true));
+        assert_eq!(charged(Blame::Ourselves, Facts { target_unwell: true, ..facts() }), Some(false), "it backs off");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::message::Message;
 use super::outcome::Outcome;
 use super::queue::BoxFuture;
+use std::future::pending;
 
 /// To be called once, when all of a message has been read that has to be, and before any of it leaves. Where it
 /// says no, nothing may leave.
@@ -23,5 +24,11 @@ pub trait Target: Send + Sync {
             let outcome = self.attempt_leaving(message, &mut || true).await;
             outcome.expect("it was allowed to leave")
         })
+    }
+
+    /// Ends as soon as the target can take something. Asked where it has said that it cannot
+    /// ([`Outcome::Unavailable`]): nobody then waits for the time of the next probe. It need not be able to tell.
+    fn returns(&self) -> BoxFuture<'_, ()> {
+        Box::pin(pending())
     }
 }

@@ -10,6 +10,7 @@ use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What a target makes of a message's text, and of how many attempts there were before.
 type Script = dyn Fn(&str, usize) -> BoxFuture<'static, Outcome> + Send + Sync;
@@ -234,6 +235,39 @@ async fn a_panic_before_the_attempt_has_begun_is_one_as_well() {
     let destination = Destination::new("app", vec![Box::new(Hasty(app))], terms(1));
     let report = engine(&queue, Routes::all_to(destination), Until::Settled).0.run().await.unwrap();
     assert_eq!((report.done, report.failed), (3, 1));
+}
+
+#[tokio::test]
+async fn a_target_that_says_that_it_is_back_is_not_waited_for() {
+    struct Returning(Scripted, watch::Receiver<bool>);
+    impl Target for Returning {
+        fn attempt_leaving<'a>(&'a self, message: &'a Message, leaving: Leaving<'a>) -> BoxFuture<'a, Option<Outcome>> {
+            self.0.attempt_leaving(message, leaving)
+        }
+
+        fn returns(&self) -> BoxFuture<'_, ()> {
+            let mut is_back = self.1.clone();
+            Box::pin(async move { drop(is_back.wait_for(|is_back| *is_back).await) })
+        }
+    }
+    let app = Scripted::new(|_, before| {
+        at_once(match before {
+            0 => Outcome::Unavailable { reason: "nobody is there".into() },
+            _ => Outcome::Done { status: None },
+        })
+    });
+    let (queue, back) = (filled(2), watch::Sender::new(false));
+    let breaker = BreakerPolicy { after: 3, probe: Duration::from_hours(1) };
+    let target = Returning(app.clone(), back.subscribe());
+    let destination = Destination::new("app", vec![Box::new(target)], Terms { breaker, ..terms(1) });
+    let (engine, stop) = engine(&queue, Routes::all_to(destination), Until::Stopped);
+    let later = async {
+        until(|| app.given().len() == 1).await;
+        back.send_replace(true);
+        until(|| queue.waiting().is_empty()).await;
+        stop.finish();
+    };
+    assert_eq!(tokio::join!(engine.run(), later).0.unwrap().done, 2);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ pub enum Sign {
     Took,
     Alive,
     Failed,
+    Unclear,
     Away,
     Ours,
     Nothing,
@@ -23,7 +24,8 @@ impl Sign {
             Outcome::Unfit { .. } => Sign::Nothing,
             Outcome::Retry { blame, .. } => match blame {
                 Blame::Message => Sign::Alive,
-                Blame::Endpoint | Blame::Unclear => Sign::Failed,
+                Blame::Endpoint => Sign::Failed,
+                Blame::Unclear => Sign::Unclear,
                 Blame::Ourselves => Sign::Ours,
             },
         }
@@ -89,6 +91,10 @@ impl Bounds {
         matches!(self.health, Health::Down { .. })
     }
 
+    pub fn is_up(&self) -> bool {
+        matches!(self.health, Health::Up { .. })
+    }
+
     pub fn took_since(&self, time: SystemTime) -> bool {
         self.last_taken.is_some_and(|taken| taken > time)
     }
@@ -146,22 +152,24 @@ impl Bounds {
                     self.health = Health::Up { failures: 0 };
                 }
             }
-            (Sign::Failed, Health::Up { failures }) => {
+            (Sign::Failed | Sign::Unclear, Health::Up { failures }) => {
                 *failures += 1;
                 if *failures >= self.breaker.after {
                     self.go_down(now);
                 }
             }
-            (Sign::Failed, Health::Recovering { allowed, came, failed }) => {
+            (Sign::Unclear, Health::Recovering { allowed, came, failed }) => {
                 (*allowed, *came, *failed) = (1, 0, *failed + 1);
                 if *failed == 2 {
                     self.go_down(now);
                 }
             }
-            (Sign::Away, Health::Up { .. } | Health::Recovering { .. }) => self.go_down(now),
+            (Sign::Failed, Health::Recovering { .. }) | (Sign::Away, Health::Up { .. } | Health::Recovering { .. }) => {
+                self.go_down(now);
+            }
             // What was begun before the target went down says nothing new.
             (_, Health::Down { probe, .. }) if *probe != Some(attempt) => {}
-            (Sign::Failed | Sign::Away, Health::Down { .. }) => self.go_down(now),
+            (Sign::Failed | Sign::Unclear | Sign::Away, Health::Down { .. }) => self.go_down(now),
             (Sign::Ours, Health::Down { earliest, latest, probe }) => {
                 *earliest = now + self.breaker.probe.min(Duration::from_secs(1));
                 (*latest, *probe) = (*earliest, None);

@@ -45,7 +45,7 @@ struct Ended {
     target: usize,
     end: End,
     took_another: bool,
-    is_down: bool,
+    is_unwell: bool,
 }
 
 #[derive(Debug)]
@@ -233,12 +233,13 @@ impl Ledger {
         let bounds = &mut self.targets[target].bounds;
         let took_another = last_try.is_some_and(|time| bounds.took_since(time));
         bounds.end(number, sign, now, wall);
-        let is_down = bounds.is_down();
-        self.known(id).ended = Some(Ended { target, end, took_another, is_down });
+        let is_unwell = !bounds.is_up();
+        self.known(id).ended = Some(Ended { target, end, took_another, is_unwell });
         self.count(match sign {
             Sign::Took => "taken",
             Sign::Alive => "answered",
             Sign::Failed => "failed",
+            Sign::Unclear => "unclear",
             Sign::Away => "away",
             Sign::Ours => "ours",
             Sign::Nothing if is_cut_off => "cut off",

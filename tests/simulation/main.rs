@@ -51,6 +51,7 @@ const HAPPENS: &[&str] = &[
     "reloads",
     "taken",
     "told of death",
+    "unclear",
     "unfit",
 ];
 

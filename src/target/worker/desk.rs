@@ -249,6 +249,18 @@ impl Desk {
         }
     }
 
+    /// Waits until a process is ready, however often none can be started.
+    pub async fn returns(&self) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.state().ready > 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Nobody will leave jobs here any more.
     pub fn close(&self) {
         self.state().is_closed = true;

@@ -66,6 +66,10 @@ impl Target for WorkerTarget {
             }
         })
     }
+
+    fn returns(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.door.desk().returns())
+    }
 }
 
 /// A job that somebody may be working on.

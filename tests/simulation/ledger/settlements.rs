@@ -64,7 +64,7 @@ impl Ledger {
             End::Answered(Outcome::Unavailable { .. }) => return is_parked_for(how, *letter),
             End::Answered(Outcome::Retry { blame, after, .. }) => (*blame, *after),
         };
-        if matches!(blame, Blame::Endpoint | Blame::Unclear) && ended.is_down {
+        if matches!(blame, Blame::Endpoint | Blame::Unclear) && ended.is_unwell {
             return is_parked_for(how, *letter);
         }
         let is_own = blame == Blame::Message || (blame == Blame::Unclear && ended.took_another);
