@@ -15,7 +15,7 @@ fn decision(bencher: Bencher, blame: Blame) {
         charged: 2,
         first_charged: Some(SystemTime::UNIX_EPOCH),
         took_another_since: true,
-        target_down: false,
+        target_unwell: false,
         now: SystemTime::UNIX_EPOCH + Duration::from_hours(1),
         dice: 0.5,
     };

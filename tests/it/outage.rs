@@ -156,6 +156,29 @@ fn a_poison_mail_that_brings_the_target_down_does_not_stay_the_only_probe() {
 }
 
 #[test]
+fn a_poison_mail_does_not_bring_down_an_app_that_recovers() {
+    const GOOD: usize = 20;
+    // With so many at a time it recovers for longer than there is mail.
+    const STEPS_BEYOND: usize = 64;
+    let (app, maildir) = (App::answering(|_| Answer::status(503)), with_mail(GOOD));
+    maildir.deliver("Subject: poison\n\ndrink me\n");
+    let watch = Maildirq::watch_with(&maildir, &app.url(), SETTINGS).concurrency(STEPS_BEYOND).start();
+    watch.wait_for_event("target_down");
+
+    app.answer_with(|request| if is_poison(request) { Answer::status(500) } else { Answer::ok() });
+
+    app.wait_for_accepted(GOOD);
+    // Then the poison is all there is, and is taken for an outage.
+    watch.wait_for_events("target_down", 2);
+    let lines = watch.lines();
+    let after_the_last = |what: &str| lines.iter().rposition(|line| line.contains(what)).unwrap() + 1;
+    let down_again =
+        lines[after_the_last("\"outcome\":\"done\"")..].iter().filter(|line| line.contains("\"target_down\""));
+    assert_eq!(down_again.count(), watch.events("target_down").len() - 1, "it was not down while good mail waited");
+    assert_eq!((maildir.waiting().len(), maildir.dead().len()), (1, 0));
+}
+
+#[test]
 fn a_drain_ends_when_it_finds_the_app_down() {
     let never = Gate::closed();
     let (home, maildir) = (TempDir::new().unwrap(), with_mail(MAILS));
