@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Allowed, App, Exit, Ledger, Maildir, Maildirq, SOON, Script, holds_for, wait_until};
+use crate::support::{
+    Allowed, App, Exit, Ledger, Maildir, Maildirq, SOON, Script, from_environment, holds_for, wait_until,
+};
 
 const IN_HAND: usize = 4;
-/// Others look again after 2 s at most at what they found busy.
-const LONG: Duration = Duration::from_secs(5);
+
+/// Others look again after 2 s at most at what they found busy. `MAILDIRQ_FROZEN_SECONDS` is longer.
+fn long() -> Duration {
+    Duration::from_secs(from_environment("MAILDIRQ_FROZEN_SECONDS", 5) as u64)
+}
 
 /// Stops it in its tracks: from now on it does nothing.
 fn stop(watch: &Maildirq) {
@@ -31,7 +36,7 @@ fn what_a_stopped_process_has_in_hand_is_delivered_by_nobody_else() {
     app.wait_for_requests(IN_HAND + 5);
     wait_until("the others are done", SOON, || maildir.waiting().len() == IN_HAND);
     assert_eq!(Maildirq::drain(maildir.path(), &app.url()).run().exit(), Exit::SomeWait);
-    holds_for("nobody takes what is in hand", LONG, || app.count() == IN_HAND + 5);
+    holds_for("nobody takes what is in hand", long(), || app.count() == IN_HAND + 5);
 
     frozen.signal(Signal::CONT);
     wait_until("it completes what it had in hand", SOON, || maildir.waiting().is_empty());
@@ -49,7 +54,7 @@ fn an_answer_that_has_come_while_the_process_was_stopped_counts() {
     app.wait_for_requests(1);
     stop(&watch);
     gate.open();
-    holds_for("its time is up meanwhile", LONG, || maildir.waiting().len() == 1);
+    holds_for("its time is up meanwhile", long(), || maildir.waiting().len() == 1);
 
     watch.signal(Signal::CONT);
     wait_until("it is done", SOON, || maildir.waiting().is_empty());
@@ -72,7 +77,7 @@ fn the_message_of_a_command_is_its_own_while_maildirq_is_stopped() {
     other.wait_for_event("ready");
     script.give("go");
     script.wait_for("ends");
-    holds_for("it is run once", LONG, || script.told("runs").as_deref() == Some(b"\n"));
+    holds_for("it is run once", long(), || script.told("runs").as_deref() == Some(b"\n"));
 
     frozen.signal(Signal::CONT);
     wait_until("it is done", SOON, || maildir.waiting().is_empty());
