@@ -2,7 +2,7 @@
 
 use super::identity;
 use super::names::QueueId;
-use rustix::fs::{Access, AtFlags, CWD, FsWord, Mode, OFlags, Stat, accessat, fstatfs, mkdirat, openat, statat};
+use rustix::fs::{Access, AtFlags, CWD, Dir, FsWord, Mode, OFlags, Stat, accessat, fstatfs, mkdirat, openat, statat};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -228,6 +228,14 @@ pub(super) fn check_one_file_system(root: &OwnedFd, path: &Path) -> Result<(), O
 /// The file's status by its name, not following a link.
 pub(super) fn stat(root: impl AsFd, name: impl rustix::path::Arg) -> Result<Stat, Errno> {
     statat(root, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Opens a folder of a Maildir to read the names in it.
+///
+/// # Errors
+/// The system's.
+pub(super) fn read_folder(root: impl AsFd, folder: impl rustix::path::Arg) -> Result<Dir, Errno> {
+    openat(root, folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).and_then(Dir::new)
 }
 
 pub(super) fn open_root(path: &Path) -> Result<OwnedFd, OpenError> {

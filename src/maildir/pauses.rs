@@ -1,11 +1,11 @@
 //! What a person holds back: a marker in `maildirq/paused/` for each target that gets nothing of this
 //! Maildir's mail.
 
-use super::layout::{OpenError, PAUSED};
+use super::layout::{OpenError, PAUSED, read_folder};
 use super::marker::{Marker, remove_ended};
 use super::served::Maildir;
 use crate::engine::text::printable;
-use rustix::fs::{Access, AtFlags, CWD, Dir, Mode, OFlags, accessat, openat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -56,9 +56,8 @@ pub fn pauses(path: &Path) -> Result<Vec<Pause>, OpenError> {
 
 /// The targets that have a marker, by name.
 fn marked(root: impl AsFd) -> Result<BTreeSet<OsString>, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // The standard library's reader panics where a folder fails to close.
-    let entries = match openat(root, PAUSED, flags, Mode::empty()).and_then(Dir::new) {
+    let entries = match read_folder(root, PAUSED) {
         Ok(entries) => entries,
         Err(Errno::NOENT) => return Ok(BTreeSet::new()),
         Err(error) => return Err(error),

@@ -4,7 +4,7 @@
 //! memory nor a system call for each. What a [`Record`] tells beyond that is read when it is asked for.
 
 use super::hands::holdings;
-use super::layout::{DEAD, DONE, HANDS, Layout, OpenError, STORY, TRASH, stat};
+use super::layout::{DEAD, DONE, HANDS, Layout, OpenError, STORY, TRASH, read_folder, stat};
 use super::names::{QueueId, delivered_at, id_of_file, id_of_name};
 use super::record::Record;
 use super::served::Options;
@@ -156,8 +156,7 @@ impl View {
 
     /// A folder to be read; nothing where it is not there.
     fn open(&self, folder: &str) -> Result<Option<Dir>, OpenError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match openat(&self.root, folder, flags, Mode::empty()).and_then(Dir::new) {
+        match read_folder(&self.root, folder) {
             Ok(folder) => Ok(Some(folder)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(OpenError::io(&self.path, folder)(error)),

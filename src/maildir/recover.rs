@@ -7,9 +7,9 @@
 use super::claim::in_new;
 use super::crash;
 use super::hands::{self, Holding, Phase};
-use super::layout::{HANDS, Layout, stat};
+use super::layout::{HANDS, Layout, read_folder, stat};
 use super::story::{self, Event, Line, Story};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -29,8 +29,7 @@ const WAIT_PER_DEATH: Duration = Duration::from_secs(1);
 /// The folder cannot be read.
 pub(super) fn recover(layout: &Layout, own: Option<&str>) -> io::Result<usize> {
     let mut recovered = 0;
-    let folder = openat(layout.root(), HANDS, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    for entry in Dir::new(folder)? {
+    for entry in read_folder(layout.root(), HANDS)? {
         let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name == "." || name == ".." || Some(name.as_bytes()) == own.map(str::as_bytes) {

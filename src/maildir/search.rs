@@ -4,11 +4,11 @@
 //! that memory stays bounded; within what is read, the oldest goes first.
 
 use super::claim::{in_new, odd_name};
-use super::layout::{Layout, STORY, stat};
+use super::layout::{Layout, STORY, read_folder, stat};
 use super::names::{delivered_at, id_of_name};
 use super::story::{due_by_mtime, system_time};
 use crate::engine::Id;
-use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -74,14 +74,6 @@ impl Search {
     pub(super) fn due(&self, layout: &Layout, id: Id) -> Option<SystemTime> {
         if self.has_stories { due_by_mtime(layout.root(), id) } else { None }
     }
-}
-
-/// Opens a folder of a Maildir to read it.
-///
-/// # Errors
-/// The system's.
-pub(super) fn read_folder(root: impl AsFd, folder: &str) -> Result<Dir, Errno> {
-    openat(root, folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).and_then(Dir::new)
 }
 
 /// Whether any message was ever tried that is still there: if not, none has to be looked at for when it is due.

@@ -1,9 +1,9 @@
 //! Counting what waits, without changing anything.
 
 use super::claim::in_new;
-use super::layout::{Layout, OpenError, stat};
+use super::layout::{Layout, OpenError, read_folder, stat};
 use super::names::{delivered_at, id_of_name};
-use super::search::{has_stories, modified, read_folder};
+use super::search::{has_stories, modified};
 use super::story::due_by_mtime;
 use rustix::fs::FileType;
 use std::ffi::OsStr;

@@ -3,11 +3,10 @@
 //! A crash between a message's removal and that of its story leaves an orphan. One that is over an
 //! hour old, and whose message is in none of the queue's folders, is removed.
 
-use super::layout::{DEAD, DONE, Layout, STORY, TRASH, stat};
+use super::layout::{DEAD, DONE, Layout, STORY, TRASH, read_folder, stat};
 use super::names::id_of_file;
 use super::story;
 use crate::engine::Id;
-use rustix::fs::{Dir, Mode, OFlags, openat};
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -67,14 +66,13 @@ fn old_stories(layout: &Layout, now: SystemTime) -> io::Result<HashSet<Id>> {
 
 /// The names in a folder; none where there is no such folder.
 pub(super) fn names(layout: &Layout, folder: &str) -> io::Result<Vec<OsString>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = match openat(layout.root(), folder, flags, Mode::empty()) {
+    let opened = match read_folder(layout.root(), folder) {
         Ok(opened) => opened,
         Err(rustix::io::Errno::NOENT) => return Ok(Vec::new()),
         Err(error) => return Err(layout.error(folder, error)),
     };
     let mut names = Vec::new();
-    for entry in Dir::new(opened)? {
+    for entry in opened {
         let entry = entry.map_err(|error| layout.error(folder, error))?;
         let name = entry.file_name().to_bytes();
         if !name.starts_with(b".") {

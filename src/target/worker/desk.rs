@@ -239,23 +239,20 @@ impl Desk {
     /// # Errors
     /// None can be started: the reason.
     pub async fn wait_until_ready(&self) -> Result<(), String> {
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if let Some(ready) = self.state().is_ready() {
-                return ready;
-            }
-            changed.await;
-        }
+        self.wait_for(State::is_ready).await
     }
 
     /// Waits until a process is ready, however often none can be started.
     pub async fn returns(&self) {
+        self.wait_for(|state| (state.ready > 0).then_some(())).await;
+    }
+
+    async fn wait_for<T>(&self, what: impl Fn(&State) -> Option<T>) -> T {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            if self.state().ready > 0 {
-                return;
+            if let Some(found) = what(&self.state()) {
+                return found;
             }
             changed.await;
         }
