@@ -19,11 +19,13 @@
 //! | [`wire`] | the one file that knows every adapter: configuration → queue, routes, targets |
 //! | [`cli`] | one verb, one file |
 //! | [`logging`] | how log lines look |
+//! | `base64` | bytes as base64, in bulk |
 //! | `system` | what only `unsafe` code can ask of the system |
 //!
 //! What may import what is a table in `tests/it/layering.rs`. `docs/architecture.md` tells the
 //! whole story; `docs/on-disk.md` has the files and states, and what a crash leaves of each.
 
+mod base64;
 pub mod cli;
 pub mod config;
 pub mod control;

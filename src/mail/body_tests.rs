@@ -18,7 +18,7 @@ fn html(text: &str) -> String {
 
 /// `text=…`, `html=…`, and the content of each attachment, with a `~` before those that are inline.
 fn found(mail: &str) -> String {
-    let root = tree(mail.as_bytes()).unwrap();
+    let root = tree(mail.as_bytes(), 0).unwrap();
     let body = Body::of(&root);
     let mut found = Vec::new();
     for (name, part) in [("text", body.text), ("html", body.html)] {

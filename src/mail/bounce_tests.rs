@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 fn read(mail: &[u8]) -> Option<Bounce> {
-    bounce(&tree(mail).expect("the mail can be parsed"))
+    bounce(&tree(mail, 0).expect("the mail can be parsed"))
 }
 
 fn fixture(name: &str) -> Vec<u8> {

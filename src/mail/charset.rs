@@ -78,8 +78,10 @@ impl Decoder {
 fn known(label: &str) -> Option<&'static Encoding> {
     // GBK is all of GB18030 here, as is GB2312: what comes in is often more than its label says.
     let encoding = |label: &str| Encoding::for_label_no_replacement(label.as_bytes());
-    let usual = label.replace('_', "-");
-    encoding(label).or_else(|| encoding(&usual)).or_else(|| numbered(&usual)).or_else(|| misspelt(&usual))
+    encoding(label).or_else(|| {
+        let usual = label.replace('_', "-");
+        encoding(&usual).or_else(|| numbered(&usual)).or_else(|| misspelt(&usual))
+    })
 }
 
 /// An encoding that is named by a number, as `cp1252`, `x-ms932` or `iso88591`.

@@ -5,6 +5,7 @@
 
 use super::header::{self, Line};
 use super::split::PART_LIMIT;
+use memchr::memchr3_iter;
 
 /// How large a mail is parsed, in bytes: 25 MiB, which is what large providers take, and some room. What
 /// is larger is given on, or told by its header.
@@ -42,25 +43,25 @@ pub enum Refusal {
     Bug,
 }
 
-/// Looks over a mail once, without decoding anything.
-pub(super) fn look(mail: &[u8]) -> Result<(), Refusal> {
+/// Looks over a mail once, without decoding anything, and tells how long its header is.
+pub(super) fn look(mail: &[u8]) -> Result<usize, Refusal> {
     if mail.len() as u64 > PARSE_LIMIT {
         return Err(Refusal::Size);
     }
-    let (mut bytes, mut lines, mut marks) = (0, 0, 0);
+    let (mut bytes, mut lines) = (0, 0);
     for line in header::lines(mail) {
         if Line::of(line) != Line::Header {
             break;
         }
         bytes += line.len();
         lines += 1;
-        marks += line.iter().filter(|byte| matches!(byte, b',' | b';' | b'<')).count();
     }
+    let marks = || memchr3_iter(b',', b';', b'<', &mail[..bytes]).count();
     match () {
         () if bytes > HEADER_BYTES => Err(Refusal::Header),
         () if lines > HEADER_LINES => Err(Refusal::Lines),
-        () if marks > HEADER_MARKS => Err(Refusal::Marks),
-        () => Ok(()),
+        () if marks() > HEADER_MARKS => Err(Refusal::Marks),
+        () => Ok(bytes),
     }
 }
 

@@ -63,9 +63,18 @@ impl<'a> Header<'a> {
 
     /// The value of the first field called `name` (in any case), trimmed.
     pub fn get(self, name: &str) -> Option<&'a [u8]> {
-        self.fields()
-            .find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value.trim_ascii())
+        let name = name.as_bytes();
+        let mut rest = self.bytes;
+        loop {
+            // A folded line begins with a blank, and no name does.
+            if rest.get(..name.len())?.eq_ignore_ascii_case(name)
+                && let Some((found, value)) = split_field(&rest[..field_length(rest)])
+                && found.len() == name.len()
+            {
+                return Some(value.trim_ascii());
+            }
+            rest = &rest[line_length(rest)..];
+        }
     }
 }
 
@@ -87,9 +96,9 @@ impl Line {
             return Line::Blank;
         }
         let is_folded = matches!(line.first(), Some(b' ' | b'\t'));
-        let is_separator = line.starts_with(b"From ") || line.starts_with(b">From ");
-        let is_field = line.starts_with(b":") || split_field(line).is_some();
-        if is_folded || is_separator || is_field { Line::Header } else { Line::Text }
+        let is_separator = || line.starts_with(b"From ") || line.starts_with(b">From ");
+        let is_field = || line.starts_with(b":") || split_field(line).is_some();
+        if is_folded || is_field() || is_separator() { Line::Header } else { Line::Text }
     }
 }
 
@@ -153,6 +162,14 @@ mod tests {
         assert_eq!(fields(mail), [("Subject".into(), " x".into())]);
         assert_eq!(fields(b"A: 1\n: 2\nB: 3\n").len(), 2);
         assert_eq!(fields(b"A: 1\n \nB: 2\n").len(), 2, "a line of blanks is a folded one");
+    }
+
+    #[test]
+    fn a_field_is_found_by_its_whole_name() {
+        let header = Header::of(b"X-Filler: 1\n X: 2\nXa: 3\nX\t : 4\n 5\nx: 6\n\n");
+        assert_eq!(header.get("x"), Some(&b"4\n 5"[..]));
+        assert_eq!((header.get("X-Fill"), header.get("X-Filler:")), (None, None));
+        assert_eq!(Header::of(b"X").get("X"), None);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::address::mailboxes;
 use super::header::Header;
 use super::params::Params;
 use super::words::decode;
+use memchr::memchr_iter;
 
 /// What a mail is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,24 +142,24 @@ fn evidence(name: &[u8], value: &[u8], is_sender_empty: bool) -> Option<Evidence
     lower.make_ascii_lowercase();
     let has_text = |evidence| (!value.trim_ascii().is_empty()).then_some(evidence);
     match str::from_utf8(lower).ok()? {
-        "content-type" => report(&Params::read(value)),
-        "subject" => subject(&decode(value).to_lowercase(), is_sender_empty),
+        "content-type" => report(value),
+        "subject" => subject(&decode(value), is_sender_empty),
         "from" => is_from_daemon(value).then_some(Evidence::Bounce),
         "tls-report-domain" => has_text(Evidence::Report),
         "x-failed-recipients" => has_text(Evidence::Bounce),
-        "auto-submitted" => match Params::read(value).value.as_str() {
+        "auto-submitted" => match Params::read_value(value).as_str() {
             "" | "no" => None,
             "auto-replied" => Some(Evidence::Answer),
             _ => Some(Evidence::Notice),
         },
-        "precedence" | "x-precedence" => match Params::read(value).value.as_str() {
+        "precedence" | "x-precedence" => match Params::read_value(value).as_str() {
             "auto_reply" | "auto-reply" => Some(Evidence::Answer),
             "list" | "bulk" | "junk" | "mass" => Some(Evidence::List),
             _ => None,
         },
         "x-autoreply" | "x-autorespond" | "x-autoresponder" | "x-auto-reply-from" | "x-autoreply-from"
         | "x-mail-autoreply" => {
-            let is_denied = matches!(Params::read(value).value.as_str(), "" | "no" | "false" | "0");
+            let is_denied = matches!(Params::read_value(value).as_str(), "" | "no" | "false" | "0");
             (!is_denied).then_some(Evidence::Answer)
         }
         "x-post-messageclass" => {
@@ -176,9 +177,10 @@ fn evidence(name: &[u8], value: &[u8], is_sender_empty: bool) -> Option<Evidence
     }
 }
 
-fn report(content_type: &Params) -> Option<Evidence> {
-    match content_type.value.as_str() {
+fn report(content_type: &[u8]) -> Option<Evidence> {
+    match Params::read_value(content_type).as_str() {
         "multipart/report" => {
+            let content_type = Params::read(content_type);
             let report = content_type.get("report-type").map(|report| report.trim().to_ascii_lowercase());
             let is_delivery = report.is_none_or(|report| report.ends_with("delivery-status"));
             Some(if is_delivery { Evidence::Bounce } else { Evidence::Report })
@@ -190,6 +192,11 @@ fn report(content_type: &Params) -> Option<Evidence> {
 }
 
 fn subject(subject: &str, is_sender_empty: bool) -> Option<Evidence> {
+    // Most are of no interest, whatever their case.
+    if !is_sender_empty && !subject.contains(':') {
+        return None;
+    }
+    let subject = subject.to_lowercase();
     if subject.contains("report domain:") && subject.contains("submitter:") {
         return Some(Evidence::Report);
     }
@@ -200,7 +207,13 @@ fn subject(subject: &str, is_sender_empty: bool) -> Option<Evidence> {
 /// Whether a mail with this raw `From` is of a mail server.
 pub(super) fn is_from_daemon(from: &[u8]) -> bool {
     // Hardly any needs the closer look.
-    let is_named = from.windows(DAEMON.len()).any(|text| text.eq_ignore_ascii_case(DAEMON.as_bytes()));
+    let is_daemon_at = |dash: usize| {
+        let start = dash.checked_sub("mailer".len());
+        start
+            .and_then(|start| from.get(start..start + DAEMON.len()))
+            .is_some_and(|name| name.eq_ignore_ascii_case(DAEMON.as_bytes()))
+    };
+    let is_named = memchr_iter(b'-', from).any(is_daemon_at);
     is_named && mailboxes(from).iter().any(|mailbox| is_daemon(&mailbox.address))
 }
 

@@ -26,14 +26,19 @@ impl Params {
     /// charset (RFC 2231) comes before one that does not: it stands beside it for programs that can read it.
     pub fn read(value: &[u8]) -> Self {
         let value = unfold(value);
-        let (head, sections) = Reader::read(&value);
+        let (head, sections) = Reader::read(&value, |reader| reader.sections.len() == LIMIT);
         let mut params: Vec<(String, String)> = Vec::new();
         for section in &sections {
             if !params.iter().any(|(name, _)| *name == section.name) {
                 params.push((section.name.clone(), put_together(&section.name, &sections)));
             }
         }
-        Params { value: first_word(&one_line(&text(&head, None))), params }
+        Params { value: value_of(&head), params }
+    }
+
+    /// Reads only what stands before the parameters.
+    pub fn read_value(value: &[u8]) -> String {
+        value_of(&Reader::read(&unfold(value), |reader| reader.place != Place::Head).0)
     }
 
     /// The value of a parameter, by its name in lower case.
@@ -43,11 +48,12 @@ impl Params {
 }
 
 /// `text/plain` of ` Text / Plain what else`.
-fn first_word(head: &str) -> String {
+fn value_of(head: &[u8]) -> String {
+    let head = one_line(&text(head, None));
     let word = |text: &str| text.split_ascii_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     match head.split_once('/') {
-        Some((kind, subtype)) => format!("{}/{}", word(kind), word(subtype)),
-        None => word(head),
+        Some((kind, subtype)) => word(kind) + "/" + &word(subtype),
+        None => word(&head),
     }
 }
 
@@ -163,10 +169,16 @@ enum Place {
 }
 
 impl Reader {
-    fn read(value: &[u8]) -> (Vec<u8>, Vec<Section>) {
+    /// What stands before the parameters, and these, up to where it is enough.
+    fn read(value: &[u8], is_enough: impl Fn(&Reader) -> bool) -> (Vec<u8>, Vec<Section>) {
         let mut reader = Reader::default();
         let mut tokens = Tokens::of(value);
-        while let Some(token) = tokens.next() {
+        loop {
+            // Behind a quoted string anything else begins a name.
+            if reader.place != Place::Quoted {
+                reader.part().extend_from_slice(tokens.letters());
+            }
+            let Some(token) = tokens.next() else { break };
             match token {
                 Token::Byte(byte) => reader.byte(byte),
                 Token::Quoted(written) => reader.quoted(written),
@@ -181,7 +193,7 @@ impl Reader {
                     }
                 }
             }
-            if reader.sections.len() == LIMIT {
+            if is_enough(&reader) {
                 break;
             }
         }

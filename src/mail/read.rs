@@ -75,8 +75,7 @@ pub(super) fn read_header(mail: &[u8]) -> Mail<'_> {
 }
 
 fn parse(mail: &[u8]) -> Result<Mail<'_>, Refusal> {
-    look(mail)?;
-    let root = tree(mail)?;
+    let root = tree(mail, look(mail)?)?;
     let body = Body::of(&root);
     let mut read = told_by(root.header);
     read.attachments = body.attachments;

@@ -18,7 +18,7 @@
 use super::attribution::{attribution_above, attribution_at};
 use super::separator::{Separator, separator};
 use super::signature::split_signature;
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr2};
 
 /// How many lines are looked at. What comes after them counts as one line.
 const LINE_LIMIT: usize = 50_000;
@@ -34,18 +34,34 @@ pub struct Reply {
 
 /// Takes a plain text with lines ending in `\n` apart, as well as can be.
 pub(super) fn reply(text: &str) -> Reply {
-    let lines: Vec<&str> = text.splitn(LINE_LIMIT, '\n').collect();
+    let lines = lines(text);
     let head = match end_of_reply(&lines) {
         End::Forward => return Reply { text: joined(&lines, &[]), signature: String::new() },
         End::At(end) => &lines[..end],
     };
-    let (head, lower) = split_signature(head);
+    let reply = head;
+    let (head, lower) = split_signature(reply);
     let (above, below) = without_quotation(head);
     // A signature stands above the quotation, or below it, or a mailing list has put one of its own there.
     let (below, own) = split_signature(below);
-    let (above, upper) = if below.is_empty() { split_signature(above) } else { (above, own) };
+    // Where nothing was taken off, there was none above.
+    let is_shorter = above.len() < reply.len();
+    let (above, upper) = if below.is_empty() && is_shorter { split_signature(above) } else { (above, own) };
     let signature = [upper, own, lower].into_iter().find(|signature| !signature.is_empty()).unwrap_or_default();
     Reply { text: joined(above, below), signature: joined(signature, &[]) }
+}
+
+/// The lines of a text, without their ends.
+fn lines(text: &str) -> Vec<&str> {
+    const USUAL_LINE: usize = 64;
+    let mut lines = Vec::with_capacity((text.len() / USUAL_LINE + 1).min(LINE_LIMIT));
+    let mut start = 0;
+    for end in memchr_iter(b'\n', text.as_bytes()).take(LINE_LIMIT - 1) {
+        lines.push(&text[start..end]);
+        start = end + 1;
+    }
+    lines.push(&text[start..]);
+    lines
 }
 
 /// Where the reply ends.

@@ -104,12 +104,15 @@ fn is_added(line: &str) -> bool {
         return false;
     }
     let line = line.trim_start_matches(['*', '_', '[', '<']).to_lowercase();
-    let device = ["phone", "ipad", "galaxy", "android", "samsung", "mail", "outlook", "huawei", "xiaomi", "mobil"];
-    let names_device = device.iter().any(|word| line.contains(word));
-    let is_start = ADDED_STARTS.iter().any(|start| line.starts_with(start));
-    let is_end = ADDED_ENDS.iter().any(|end| line.trim_end_matches(['.', '。', '*', '_']).ends_with(end));
     // Only English has no other use for these words.
-    names_device && (is_start || is_end) || line.starts_with("sent from my ")
+    if line.starts_with("sent from my ") {
+        return true;
+    }
+    let end = line.trim_end_matches(['.', '。', '*', '_']);
+    let is_said =
+        ADDED_STARTS.iter().any(|start| line.starts_with(start)) || ADDED_ENDS.iter().any(|added| end.ends_with(added));
+    let device = ["phone", "ipad", "galaxy", "android", "samsung", "mail", "outlook", "huawei", "xiaomi", "mobil"];
+    is_said && device.iter().any(|word| line.contains(word))
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ const DEPTH_LIMIT: usize = 20;
 /// How many parts a mail may have: each takes memory, and may be as short as 4 bytes.
 pub(super) const PART_LIMIT: usize = 1_000;
 
-/// The tree of a mail's parts.
-pub(super) fn tree(mail: &[u8]) -> Result<Part<'_>, Refusal> {
+/// The tree of a mail's parts. So many of its bytes are known to be lines of its header.
+pub(super) fn tree(mail: &[u8], header: usize) -> Result<Part<'_>, Refusal> {
     let mut splitter = Splitter {
         mail,
         open: Vec::new(),
@@ -25,7 +25,7 @@ pub(super) fn tree(mail: &[u8]) -> Result<Part<'_>, Refusal> {
         closed: None,
         dashes: Finder::new(b"\n--"),
     };
-    let mut at = 0;
+    let mut at = header;
     while at < mail.len() {
         let line = &mail[at..at + line_length(&mail[at..])];
         splitter.line(at, line)?;

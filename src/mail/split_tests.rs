@@ -13,9 +13,9 @@ fn shape(part: &Part<'_>) -> String {
 #[track_caller]
 fn assert_shapes(cases: &[(&str, &str)]) {
     for (mail, expected) in cases {
-        assert_eq!(shape(&tree(mail.as_bytes()).unwrap()), *expected, "{mail:?}");
+        assert_eq!(shape(&tree(mail.as_bytes(), 0).unwrap()), *expected, "{mail:?}");
         let crlf = mail.replace('\n', "\r\n");
-        let as_lf = shape(&tree(crlf.as_bytes()).unwrap()).replace("\r\n", "\n");
+        let as_lf = shape(&tree(crlf.as_bytes(), 0).unwrap()).replace("\r\n", "\n");
         assert_eq!(as_lf, *expected, "{crlf:?}");
     }
 }
@@ -130,7 +130,7 @@ fn depth_and_number_are_bounded() {
     for level in 0..100_000 {
         write!(deep, "Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n").unwrap();
     }
-    let root = tree(deep.as_bytes()).unwrap();
+    let root = tree(deep.as_bytes(), 0).unwrap();
     let mut depth = 0;
     let mut part = &root;
     while let Some(inner) = part.parts.first() {
@@ -141,8 +141,8 @@ fn depth_and_number_are_bounded() {
     assert!(part.raw.len() > deep.len() - 2000, "what is deeper is there as it is");
 
     let many = |parts: usize| format!("{MIXED}{}", "--b\n\n".repeat(parts));
-    assert_eq!(tree(many(999).as_bytes()).unwrap().parts.len(), 999);
-    assert_eq!(tree(many(1000).as_bytes()).unwrap_err().to_string(), "it has more than 1000 parts");
+    assert_eq!(tree(many(999).as_bytes(), 0).unwrap().parts.len(), 999);
+    assert_eq!(tree(many(1000).as_bytes(), 0).unwrap_err().to_string(), "it has more than 1000 parts");
 }
 
 #[test]
@@ -160,6 +160,6 @@ fn long_mails_are_split_to_their_end() {
         format!("{MIXED}--b\n{}", "X: 1\n".repeat(1_000_000)),
         format!("Content-Type: multipart/mixed{}\n\n", "; a=b".repeat(1_000_000)),
     ] {
-        assert!(tree(mail.as_bytes()).is_ok());
+        assert!(tree(mail.as_bytes(), 0).is_ok());
     }
 }

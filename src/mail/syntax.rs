@@ -6,11 +6,18 @@ use std::borrow::Cow;
 
 /// A value without the line ends of its folds (RFC 5322 section 2.2.3). The blanks after them stay.
 pub(super) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
-    if memchr2(b'\r', b'\n', value).is_some() {
-        Cow::Owned(value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect())
-    } else {
-        Cow::Borrowed(value)
+    if memchr2(b'\r', b'\n', value).is_none() {
+        return Cow::Borrowed(value);
     }
+    let mut unfolded = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(end) = memchr2(b'\r', b'\n', rest) {
+        unfolded.extend_from_slice(&rest[..end]);
+        let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+        rest = &rest[end + rest[end..].iter().take_while(is_line_end).count()..];
+    }
+    unfolded.extend_from_slice(rest);
+    Cow::Owned(unfolded)
 }
 
 /// A piece of a value, as it is written.
@@ -50,6 +57,15 @@ impl<'a> Tokens<'a> {
     /// What is left of the value.
     pub fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
+    }
+
+    /// The letters, digits and dashes that come next: they are bytes, as others are, and taken all at once.
+    pub fn letters(&mut self) -> &'a [u8] {
+        let is_letter = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
+        let length = self.rest().iter().take_while(is_letter).count();
+        let letters = &self.rest()[..length];
+        self.at += length;
+        letters
     }
 
     fn quoted(&mut self) -> Option<usize> {

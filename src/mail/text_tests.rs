@@ -2,7 +2,7 @@ use super::*;
 use crate::mail::split::tree;
 
 fn plain_of(mail: &[u8]) -> Text {
-    plain(&tree(mail).unwrap())
+    plain(&tree(mail, 0).unwrap())
 }
 
 #[test]
@@ -37,10 +37,10 @@ fn html_tells_its_charset_where_the_header_does_not() {
         ("", "<meta>", "ð"),
     ] {
         let mail = [format!("Content-Type: text/html{parameter}\n\n{html_text}").as_bytes(), b"\xf0"].concat();
-        assert_eq!(html(&tree(&mail).unwrap()).text, format!("{html_text}{expected}"));
+        assert_eq!(html(&tree(&mail, 0).unwrap()).text, format!("{html_text}{expected}"));
     }
     let far = [b"Content-Type: text/html\n\n", &*b" ".repeat(1024), b"<meta charset=koi8-r>\xf0"].concat();
-    assert!(html(&tree(&far).unwrap()).text.ends_with('ð'), "it stands where no browser looks");
+    assert!(html(&tree(&far, 0).unwrap()).text.ends_with('ð'), "it stands where no browser looks");
 }
 
 #[test]

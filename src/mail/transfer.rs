@@ -3,7 +3,9 @@
 //! Decoding never fails. What is no part of an encoding is skipped or stands for itself, as it does in
 //! other mail programs: half a picture is better than none.
 
-use super::header::lines;
+use super::header::{line_length, lines};
+use crate::base64::decode_quads;
+use memchr::memchr;
 use std::borrow::Cow;
 
 /// How bytes are wrapped up.
@@ -69,8 +71,9 @@ const LINE_LIMIT: usize = 8 * 1024;
 /// the last one does not belong to it.
 fn base64(raw: &[u8], limit: usize) -> Vec<u8> {
     let mut quads = Quads { decoded: Vec::with_capacity((raw.len() / 4 * 3 + 3).min(limit)), bits: 0, count: 0 };
+    let rest = quads.plain_lines(raw, limit);
     let mut is_padded = false;
-    for line in lines(raw).flat_map(|line| line.chunks(LINE_LIMIT)) {
+    for line in lines(rest).flat_map(|line| line.chunks(LINE_LIMIT)) {
         if quads.decoded.len() >= limit || is_padded && !is_piece(line) {
             break;
         }
@@ -96,6 +99,33 @@ struct Quads {
 }
 
 impl Quads {
+    /// Decodes lines of whole quads, many at a time, and returns what is behind them: the line with the padding, or the
+    /// first lines among which there is something else.
+    fn plain_lines<'a>(&mut self, mut raw: &'a [u8], limit: usize) -> &'a [u8] {
+        let mut characters = Vec::with_capacity(raw.len().min(LINE_LIMIT));
+        while self.decoded.len().saturating_add(LINE_LIMIT) <= limit {
+            characters.clear();
+            let (mut rest, mut length) = (raw, 0);
+            while !rest.is_empty() {
+                // Most lines are as long as the one before. Where one ends earlier, no quads come of it.
+                if length == 0 || rest.get(length - 1) != Some(&b'\n') {
+                    length = line_length(rest).min(LINE_LIMIT);
+                }
+                let text = rest[..length].trim_ascii_end();
+                if characters.len() + text.len() > LINE_LIMIT || text.ends_with(b"=") {
+                    break;
+                }
+                characters.extend_from_slice(text);
+                rest = &rest[length..];
+            }
+            if rest.len() == raw.len() || !decode_quads(&characters, &mut self.decoded) {
+                break;
+            }
+            raw = rest;
+        }
+        raw
+    }
+
     /// Decodes a line up to what cannot stand behind padding, and tells whether there was padding in it.
     fn line(&mut self, mut line: &[u8]) -> bool {
         let mut is_padded = false;
@@ -161,7 +191,7 @@ fn quoted_printable(raw: &[u8], limit: usize) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(raw.len().min(limit));
     let mut rest = raw;
     while decoded.len() < limit {
-        let place = rest.iter().position(|&byte| byte == b'=').unwrap_or(rest.len());
+        let place = memchr(b'=', rest).unwrap_or(rest.len());
         decoded.extend_from_slice(&rest[..place.min(limit - decoded.len())]);
         let Some(after) = rest.get(place + 1..) else { break };
         rest = after;
@@ -282,6 +312,24 @@ mod tests {
             assert_eq!(&*Transfer::Base64.unwrap(encoded.as_bytes()), &*bytes, "{encoded}");
             encoded.retain(|character| character != '\r' && character != '\n');
             assert_eq!(&*Transfer::Base64.unwrap(encoded.as_bytes()), &*bytes, "{encoded}");
+        }
+    }
+
+    #[test]
+    fn base64_of_many_lines_is_decoded_wherever_they_end() {
+        let bytes: Vec<u8> = (0..20_002).map(|_| fastrand::u8(..)).collect();
+        let encoded = data_encoding::BASE64.encode(&bytes);
+        for width in [1, 3, 4, 64, 75, 76, 998, encoded.len()] {
+            for line_end in ["\n", "\r\n", " \n"] {
+                let lines = encoded.as_bytes().chunks(width).map(|line| [line, line_end.as_bytes()].concat());
+                let lines: Vec<u8> = lines.flatten().collect();
+                assert!(*Transfer::Base64.unwrap(&lines) == *bytes, "{width} {line_end:?}");
+                for odd in [b'\n', b'!', 0xff] {
+                    let (mut lines, place) = (lines.clone(), fastrand::usize(..lines.len()));
+                    lines.insert(place, odd);
+                    assert!(*Transfer::Base64.unwrap(&lines) == *bytes, "{width} {line_end:?} {odd} at {place}");
+                }
+            }
         }
     }
 

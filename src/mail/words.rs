@@ -6,7 +6,8 @@
 
 use super::charset::{is_utf7, text};
 use super::syntax::unfold;
-use memchr::memmem;
+use crate::base64::decode_quads;
+use memchr::{memchr_iter, memchr3_iter};
 
 /// The longest name of a charset, in bytes. Bounded so that it takes no time to see that something is no word.
 const LABEL_LIMIT: usize = 64;
@@ -47,14 +48,29 @@ pub(super) fn decode(value: &[u8]) -> String {
 
 /// A value in which there is nothing to be decoded, as most are.
 fn plain_ascii(value: &[u8]) -> Option<&str> {
-    // All bytes are looked at, many at a time.
-    let is_printable = value.iter().fold(true, |is_printable, byte| is_printable & matches!(byte, b'\t' | b' '..=b'~'));
-    if is_printable && memmem::find(value, b"=?").is_none() { std::str::from_utf8(value).ok() } else { None }
+    // Hardly any has a question mark.
+    let has_words = || memchr_iter(b'?', value).any(|at| value[..at].ends_with(b"="));
+    if is_printable(value) && !has_words() { std::str::from_utf8(value).ok() } else { None }
+}
+
+/// Whether these are ASCII, and no control characters but tabs.
+fn is_printable(bytes: &[u8]) -> bool {
+    // All of them are looked at, many at a time.
+    bytes.iter().fold(true, |is_printable, byte| is_printable & matches!(byte, b'\t' | b' '..=b'~'))
+}
+
+/// Whether nothing of [`one_line`] can be in a text, going by its bytes: those beyond ASCII begin by `C2` and `E2`.
+fn is_surely_one_line(text: &str) -> bool {
+    let is_harmless = |byte: u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..) && !matches!(byte, 0xC2 | 0xE2);
+    text.bytes().fold(true, |is_sure, byte| is_sure & is_harmless(byte))
 }
 
 /// Text on one line: line ends, those of Unicode among them, become blanks. All other control characters but
 /// tabs are removed.
 pub(super) fn one_line(text: &str) -> String {
+    if is_surely_one_line(text) {
+        return text.to_owned();
+    }
     let mut line = String::with_capacity(text.len());
     let mut last = None;
     for character in text.chars() {
@@ -73,7 +89,8 @@ pub(super) fn one_line(text: &str) -> String {
 /// The same for what is no text but a name for machines: a tab, which may stand within quotation marks, becomes a
 /// blank, too.
 pub(super) fn without_tabs(text: &str) -> String {
-    one_line(text).replace('\t', " ")
+    let line = one_line(text);
+    if line.contains('\t') { line.replace('\t', " ") } else { line }
 }
 
 /// Words of one charset with nothing but blanks between them. They are joined before they are decoded, since
@@ -170,7 +187,7 @@ impl<'a> WordFinder<'a> {
             return stop;
         }
         let mut stop = Stop { at: self.bytes.len(), is_end: false };
-        for at in from..self.bytes.len() {
+        for at in memchr3_iter(b'?', b' ', b'\t', &self.bytes[from..]).map(|at| from + at) {
             match &self.bytes[at..] {
                 [b'?', b'=', ..] => stop = Stop { at, is_end: true },
                 [b' ' | b'\t', b'=', b'?', next, ..] if *next != b'=' => stop = Stop { at, is_end: false },
@@ -185,8 +202,11 @@ impl<'a> WordFinder<'a> {
 
 /// Decodes base64 as far as it is some: other bytes are skipped, and the padding need not be there.
 fn base64(payload: &[u8], decoded: &mut Vec<u8>) {
+    // The last quad may have padding.
+    let (quads, last) = payload.split_at(payload.len().saturating_sub(1) / 4 * 4);
+    let rest = if decode_quads(quads, decoded) { last } else { payload };
     let (mut bits, mut count) = (0_u32, 0);
-    for byte in payload {
+    for byte in rest {
         let six = match byte {
             b'A'..=b'Z' => byte - b'A',
             b'a'..=b'z' => byte - b'a' + 26,

@@ -1,7 +1,7 @@
 //! `format = "json"`: our own object.
 
 use super::Attachments;
-use super::base64::fill_last_string;
+use super::base64::{fill_last_string, write_json};
 use super::multipart::{Multipart, Part};
 use super::object::{AttachmentList, EnvelopeObject, Object, part_name, sha256_hex};
 use super::parsed::{Parsed, Readable};
@@ -44,7 +44,7 @@ pub(super) fn described(parsed: &Parsed<'_>) -> io::Result<Vec<Piece>> {
 
 fn written(parsed: &Parsed<'_>, object: &Object<'_>) -> io::Result<Vec<Piece>> {
     let mut json = Vec::with_capacity(expected_length(parsed, object));
-    serde_json::to_writer(&mut json, object)?;
+    write_json(object, &mut json)?;
     Ok(match object.raw {
         Some(_) => fill_last_string(json.into(), Piece::base64(&parsed.message.body)),
         None => vec![Piece::Bytes(json.into())],

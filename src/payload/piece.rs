@@ -1,13 +1,14 @@
 //! The body of a request: some bytes in memory, and files that are read as they are sent.
 
+use crate::base64;
 use crate::engine::Body;
-use bytes::{Bytes, BytesMut};
-use data_encoding::BASE64;
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
 use std::mem;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// How much of a file is in memory at a time, in bytes. A multiple of three, for base64.
@@ -89,7 +90,7 @@ impl Piece {
     /// are read.
     pub fn base64(body: &Body) -> Self {
         match body {
-            Body::Whole(bytes) => Piece::Bytes(BASE64.encode(bytes).into()),
+            Body::Whole(bytes) => Piece::Bytes(base64::encode(bytes).into()),
             Body::File { file, length, .. } => Piece::Base64 { file: file.clone(), length: *length },
         }
     }
@@ -138,14 +139,29 @@ impl Iterator for Chunks {
             return None;
         }
         let left = usize::try_from(length - self.offset).unwrap_or(CHUNK);
-        let mut chunk = BytesMut::zeroed(left.min(CHUNK));
-        if let Err(error) = file.read_exact_at(&mut chunk, self.offset) {
-            return Some(Err(error));
-        }
+        let chunk = match read_at(file, self.offset, left.min(CHUNK)) {
+            Ok(chunk) => chunk,
+            Err(error) => return Some(Err(error)),
+        };
         self.offset += chunk.len() as u64;
         let is_base64 = matches!(self.piece, Piece::Base64 { .. });
-        Some(Ok(if is_base64 { BASE64.encode(&chunk).into() } else { chunk.freeze() }))
+        Some(Ok(if is_base64 { base64::encode(&chunk).into() } else { chunk.into() }))
     }
+}
+
+/// So many bytes of a file. No memory is cleared for them before.
+fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let place = offset + bytes.len() as u64;
+        match rustix::io::pread(file, spare_capacity(&mut bytes), place) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 impl From<Bytes> for Piece {
@@ -159,6 +175,7 @@ mod tests {
     use super::*;
     use crate::engine::Message;
     use crate::payload::tests::{in_file, text_of};
+    use data_encoding::BASE64;
 
     #[test]
     fn what_is_in_memory_and_what_is_in_a_file_become_one_body() {

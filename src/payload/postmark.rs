@@ -1,6 +1,6 @@
 //! `format = "postmark"`: what Postmark's inbound webhook sends (postmarkapp.com, "Inbound webhook").
 
-use super::base64::{Base64, fill_last_string};
+use super::base64::{Base64, fill_last_string, write_json};
 use super::multipart::media_type;
 use super::parsed::{Parsed, Readable};
 use super::piece::{Payload, Piece};
@@ -123,7 +123,7 @@ fn of(parsed: &Parsed<'_>, raw_email: bool) -> io::Result<Payload> {
         attachments: Attachments { of_mail: &mail.attachments, whole: is_refused.then(|| message.body.len()) },
     };
     let mut written = Vec::with_capacity(expected_length(parsed, is_raw));
-    serde_json::to_writer(&mut written, &inbound)?;
+    write_json(&inbound, &mut written)?;
     let pieces = if is_refused {
         fill_last_string(written.into(), Piece::base64(&message.body))
     } else {

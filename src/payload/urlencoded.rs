@@ -46,23 +46,49 @@ impl Write for Value<'_> {
     }
 }
 
+/// How each byte is written: three bytes, and how many of them count.
+const ESCAPES: [([u8; 3], u8); 256] = escapes();
+/// How much is escaped at a time, in bytes.
+const CHUNK: usize = 256;
+
 /// How long a value becomes.
 pub(super) fn escaped_length(bytes: &[u8]) -> usize {
-    bytes.len() + 2 * bytes.iter().filter(|&&byte| byte != b' ' && !is_plain(byte)).count()
+    bytes.iter().map(|&byte| usize::from(ESCAPES[usize::from(byte)].1)).sum()
 }
 
 fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in bytes {
-        match byte {
-            b' ' => out.push(b'+'),
-            byte if is_plain(byte) => out.push(byte),
-            byte => out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+    let mut escaped = [0; 3 * CHUNK];
+    for chunk in bytes.chunks(CHUNK) {
+        let mut length = 0;
+        for &byte in chunk {
+            // All three are written, and those that do not count are written over: that takes no decision.
+            let (written, count) = ESCAPES[usize::from(byte)];
+            escaped[length..length + 3].copy_from_slice(&written);
+            length += usize::from(count);
         }
+        out.extend_from_slice(&escaped[..length]);
     }
 }
 
-fn is_plain(byte: u8) -> bool {
+const fn escapes() -> [([u8; 3], u8); 256] {
+    let hex = b"0123456789ABCDEF";
+    let mut escapes = [([b'+', 0, 0], 1); 256];
+    let mut byte = u8::MAX;
+    loop {
+        let place = byte as usize;
+        if is_plain(byte) {
+            escapes[place] = ([byte, 0, 0], 1);
+        } else if byte != b' ' {
+            escapes[place] = ([b'%', hex[place >> 4], hex[place & 15]], 3);
+        }
+        if byte == 0 {
+            return escapes;
+        }
+        byte -= 1;
+    }
+}
+
+const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'*' | b'-' | b'.' | b'_')
 }
 

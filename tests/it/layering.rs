@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// A module, and what it may import of this crate beside itself.
 const TABLE: &[(&str, &[&str])] = &[
+    ("base64", &[]),
     ("logging", &[]),
-    ("mail", &[]),
+    ("mail", &["base64"]),
     ("secret", &[]),
     ("system", &[]),
     ("engine", &["mail"]),
     ("maildir", &["engine", "mail", "system"]),
-    ("payload", &["engine", "mail", "secret"]),
+    ("payload", &["base64", "engine", "mail", "secret"]),
     ("target", &["engine", "payload", "secret", "system"]),
     ("control", &["engine", "mail"]),
     ("metrics", &["engine", "maildir"]),
