@@ -1,12 +1,16 @@
 //! Taking a message: the checks, in order.
 //!
-//! open · regular? · flock · still being written? · still under this name? · due? Only what passes
+//! open · flock · still being written? · regular? · still under this name? · due? Only what passes
 //! all of them is ours. Each refusal says what it means for the message.
+//!
+//! Whether a file still is under its name its mark tells as well, and for less: rename(2) and unlink(2) change it.
 
 use super::layout::{Layout, stat};
+use super::mark::Mark;
 use super::names::id_of_file;
 use super::story::{self, Story, system_time};
-use super::writer::has_writer;
+use super::vacancy::Vacancy;
+use super::writer::Writers;
 use crate::engine::{Body, Id, is_shortage};
 use crate::mail::HEADER_LIMIT;
 use bytes::Bytes;
@@ -32,8 +36,9 @@ pub(super) struct Locked {
     pub id: Id,
     pub size: u64,
     pub modified: SystemTime,
-    pub ctime: (i64, u64),
-    inode: (u64, u64),
+    pub mark: Mark,
+    /// Whether whoever moves or removes the file changes its mark.
+    is_settled: bool,
     pub story: Option<Story>,
 }
 
@@ -69,37 +74,49 @@ pub(super) enum Refused {
     Fault(io::Error),
 }
 
-/// Takes the lock of a message, if it is to be had and the message is to be taken now.
-pub(super) fn lock(layout: &Layout, name: &OsStr, now: SystemTime) -> Result<Locked, Refused> {
+/// Takes the lock of a message, if it is to be had and the message is to be taken now. `now` is not later than this
+/// call.
+pub(super) fn lock(layout: &Layout, no_stories: &Vacancy, name: &OsStr, now: SystemTime) -> Result<Locked, Refused> {
     let path = in_new(name);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::from(
         openat(layout.root(), &*path, flags, Mode::empty()).map_err(|error| cannot_open(layout, name, error))?,
     );
-    let found = fstat(&file).map_err(|error| Refused::Fault(error.into()))?;
+    let locked = fs2::FileExt::try_lock_exclusive(&file);
+    let writers = if locked.is_ok() { Writers::of(&file) } else { Writers::Unknown };
+    // What counts is looked up after the last moment at which anybody could have written.
+    let mut found = fstat(&file).map_err(|error| Refused::Fault(error.into()))?;
     if let Some(kind) = odd_kind(&found) {
         return Err(Refused::Odd(kind));
     }
-    match fs2::FileExt::try_lock_exclusive(&file) {
+    match locked {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => return Err(Refused::Busy),
         Err(error) => {
             return Err(Refused::Fault(layout.error("new", io::Error::new(error.kind(), format!("flock: {error}")))));
         }
     }
-    if has_writer(&file, system_time(found.st_mtime, found.st_mtime_nsec), now) {
+    if writers.may_be(system_time(found.st_mtime, found.st_mtime_nsec), now) {
         return Err(Refused::Writing);
     }
-    // What counts is looked up by name, after the last moment at which anybody could have written.
-    let inode = (found.st_dev, found.st_ino);
-    let found = match stat(layout.root(), &*path) {
-        Ok(found) if (found.st_dev, found.st_ino) == inode => found,
-        Ok(_) | Err(Errno::NOENT) => return Err(Refused::Gone),
-        Err(error) => return Err(Refused::Fault(layout.error("new", error))),
-    };
+    // Between its opening and its lock somebody may have removed or moved it.
+    if found.st_nlink == 0 {
+        return Err(Refused::Gone);
+    }
+    let opened = Mark::of(&found);
+    let is_settled = opened.is_settled(now);
+    if !is_settled {
+        found = match stat(layout.root(), &*path) {
+            Ok(found) if opened.is_of_same_file(Mark::of(&found)) => found,
+            Ok(_) | Err(Errno::NOENT) => return Err(Refused::Gone),
+            Err(error) => return Err(Refused::Fault(layout.error("new", error))),
+        };
+    }
     let size = found.st_size.unsigned_abs();
     let id = id_of_file(&layout.queue, name, size, (found.st_mtime, found.st_mtime_nsec));
-    let story = Story::read(layout.root(), id).map_err(|error| {
+    let has_none = no_stories.is_certain(layout.root(), now);
+    let story = if has_none { Ok(None) } else { Story::read(layout.root(), id) };
+    let story = story.map_err(|error| {
         let is_ours = is_shortage(&error);
         let error = layout.error(story::path(id), error);
         if is_ours { Refused::Fault(error) } else { Refused::Unreadable(error) }
@@ -112,15 +129,18 @@ pub(super) fn lock(layout: &Layout, name: &OsStr, now: SystemTime) -> Result<Loc
         Some(until) if size == 0 && until > now => return Err(Refused::Empty(until)),
         _ => {}
     }
-    let ctime = (found.st_ctime, found.st_ctime_nsec);
-    Ok(Locked { file: Arc::new(file), name: name.to_owned(), id, size, modified, ctime, inode, story })
+    let mark = Mark::of(&found);
+    Ok(Locked { file: Arc::new(file), name: name.to_owned(), id, size, modified, mark, is_settled, story })
 }
 
 impl Locked {
     /// Whether the message's name still is this file's.
     pub(super) fn is_in_place(&self, layout: &Layout) -> Result<bool, Refused> {
+        if self.is_settled && fstat(&*self.file).is_ok_and(|found| Mark::of(&found) == self.mark) {
+            return Ok(true);
+        }
         match stat(layout.root(), &*in_new(&self.name)) {
-            Ok(found) => Ok((found.st_dev, found.st_ino) == self.inode),
+            Ok(found) => Ok(self.mark.is_of_same_file(Mark::of(&found))),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(Refused::Fault(layout.error("new", error))),
         }
@@ -128,7 +148,7 @@ impl Locked {
 
     /// Looks at what was locked, and reads it.
     pub(super) fn examine(&self, max_size: u64) -> Result<Finding, Refused> {
-        if self.story.as_ref().is_some_and(|story| story.is_burial_unfinished(self.ctime)) {
+        if self.story.as_ref().is_some_and(|story| story.is_burial_unfinished(self.mark.ctime)) {
             return Ok(Finding::HalfBuried);
         }
         if self.size > max_size {

@@ -11,10 +11,11 @@ use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
+use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a slot: room for a stamp, an id and the longest file name, within one sector, so that
 /// a power cut does not tear it.
@@ -59,8 +60,8 @@ impl Holding {
         let mut slot = [0; SLOT];
         let name = self.name.as_bytes();
         let head = format!("{} {} {} {} ", self.phase.letter() as char, self.stamp, self.id, name.len());
-        let text = [head.as_bytes(), name, b"\n"].concat();
-        slot[..text.len()].copy_from_slice(&text);
+        let text = head.bytes().chain(name.iter().copied()).chain([b'\n']);
+        slot.iter_mut().zip(text).for_each(|(place, byte)| *place = byte);
         slot
     }
 
@@ -94,20 +95,21 @@ pub(super) struct Hands {
 #[derive(Debug, Default)]
 struct Slots {
     free: Vec<u32>,
+    /// Free, but what is written there is not.
+    spent: Vec<u32>,
     used: u32,
 }
 
-/// The right to one slot; to be given back by [`Hands::clear`].
+/// The right to one slot; to be given back by [`Hands::clear`] or [`Hands::spend`].
 #[derive(Debug)]
 pub(super) struct Slot {
     number: u32,
     pub stamp: String,
+    phase: Phase,
 }
 
-impl Slot {
-    fn offset(&self) -> u64 {
-        u64::from(self.number) * SLOT as u64
-    }
+fn offset(slot: u32) -> u64 {
+    u64::from(slot) * SLOT as u64
 }
 
 impl Hands {
@@ -142,16 +144,16 @@ impl Hands {
     /// The disk; then the message must not be worked on.
     pub(super) fn hold(&self, id: Id, name: &OsStr) -> io::Result<Slot> {
         let number = {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            slots.free.pop().unwrap_or_else(|| {
+            let mut slots = self.slots();
+            slots.spent.pop().or_else(|| slots.free.pop()).unwrap_or_else(|| {
                 slots.used += 1;
                 slots.used - 1
             })
         };
         let stamp = format!("{}.{}", self.name, self.claims.fetch_add(1, Ordering::Relaxed));
-        let slot = Slot { number, stamp };
-        let holding = Holding { phase: Phase::Reading, stamp: slot.stamp.clone(), id, name: name.to_owned() };
-        match self.file.write_all_at(&holding.to_slot(), slot.offset()) {
+        let slot = Slot { number, stamp, phase: Phase::Reading };
+        let holding = Holding { phase: slot.phase, stamp: slot.stamp.clone(), id, name: name.to_owned() };
+        match self.file.write_all_at(&holding.to_slot(), offset(slot.number)) {
             Ok(()) => Ok(slot),
             Err(error) => {
                 self.give_back(slot);
@@ -164,22 +166,52 @@ impl Hands {
     ///
     /// # Errors
     /// The disk.
-    pub(super) fn sending(&self, slot: &Slot) -> io::Result<()> {
-        self.file.write_all_at(&[Phase::Sending.letter()], slot.offset())
+    pub(super) fn sending(&self, slot: &mut Slot) -> io::Result<()> {
+        self.file.write_all_at(&[Phase::Sending.letter()], offset(slot.number))?;
+        slot.phase = Phase::Sending;
+        Ok(())
     }
 
-    /// Frees a slot. Should even that fail, the next claim overwrites it, and until then a crash
-    /// is counted at most once for its stamp.
+    /// Frees a slot.
     pub(super) fn clear(&self, slot: Slot) {
-        if let Err(error) = self.file.write_all_at(&[FREE], slot.offset()) {
+        self.erase(slot.number);
+        self.give_back(slot);
+    }
+
+    /// Gives a slot back whose message is gone. In phase *sending* whatever it says counts no more: where there is `more`
+    /// to do it is left to the next claim to overwrite it.
+    pub(super) fn spend(&self, slot: Slot, more: bool) {
+        if slot.phase == Phase::Reading {
+            return self.clear(slot);
+        }
+        let mut slots = self.slots();
+        slots.spent.push(slot.number);
+        if more {
+            return;
+        }
+        let spent = mem::take(&mut slots.spent);
+        drop(slots);
+        for &number in &spent {
+            self.erase(number);
+        }
+        self.slots().free.extend(spent);
+    }
+
+    /// Should even this fail, the next claim overwrites it, and until then a crash is counted at most once for its
+    /// stamp.
+    fn erase(&self, number: u32) {
+        if let Err(error) = self.file.write_all_at(&[FREE], offset(number)) {
             tracing::warn!(event = "slot_not_cleared", reason = %error);
         }
-        self.give_back(slot);
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "a slot is given back once")]
     fn give_back(&self, slot: Slot) {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).free.push(slot.number);
+        self.slots().free.push(slot.number);
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name of the file.
@@ -215,6 +247,7 @@ pub(super) fn holdings(file: &mut File) -> io::Result<Vec<Holding>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::Keep;
     use super::*;
 
     fn holding(name: &[u8]) -> Holding {
@@ -232,6 +265,35 @@ mod tests {
             let held = holding(name);
             assert_eq!(Holding::from_slot(&held.to_slot()), Some(held));
         }
+    }
+
+    #[test]
+    fn a_slot_that_is_spent_is_the_next_to_be_used_or_cleared_at_last() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("new")).unwrap();
+        let layout = Layout::open(folder.path(), Keep::Remove).unwrap();
+        let hands = Hands::make(&layout, 8).unwrap();
+        let hold = |name: &str| {
+            let mut slot = hands.hold(Id::from_digest(&[9; 32]), OsStr::new(name)).unwrap();
+            hands.sending(&mut slot).unwrap();
+            slot
+        };
+        let all_held = || -> Vec<_> {
+            let mut file = File::open(folder.path().join(HANDS).join(hands.name())).unwrap();
+            holdings(&mut file).unwrap().into_iter().map(|holding| (holding.phase, holding.name)).collect()
+        };
+        let sent = |name: &str| (Phase::Sending, OsString::from(name));
+
+        let (one, two) = (hold("one"), hold("two"));
+        hands.spend(one, true);
+        assert_eq!(all_held(), [sent("one"), sent("two")]);
+        let three = hold("three");
+        assert_eq!(all_held(), [sent("three"), sent("two")]);
+        hands.spend(two, true);
+        hands.spend(three, false);
+        assert_eq!(all_held(), []);
+        let (_four, _five) = (hold("four"), hold("five"));
+        assert_eq!(hands.slots().used, 2);
     }
 
     #[test]

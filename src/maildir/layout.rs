@@ -238,6 +238,19 @@ pub(super) fn read_folder(root: impl AsFd, folder: impl rustix::path::Arg) -> Re
     openat(root, folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).and_then(Dir::new)
 }
 
+/// Whether there is nothing in a folder of a Maildir.
+///
+/// # Errors
+/// The system's.
+pub(super) fn is_empty(root: impl AsFd, folder: impl rustix::path::Arg) -> Result<bool, Errno> {
+    for entry in read_folder(root, folder)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 pub(super) fn open_root(path: &Path) -> Result<OwnedFd, OpenError> {
     let missing = |what: &Path| OpenError::Missing { path: path.to_owned(), missing: what.to_owned() };
     let root = match openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {

@@ -111,13 +111,21 @@ impl MaildirLease {
         }
     }
 
+    /// Gives back the slot of a message that is gone.
+    fn spend_slot(&mut self, has_more: bool) {
+        if let (Some(hands), Some(slot), false) = (&self.maildir.hands, self.slot.take(), crash::is_dead()) {
+            hands.spend(slot, has_more);
+        }
+    }
+
     /// The application has it: it leaves `new/`.
     fn done(&self, locked: &Locked) -> io::Result<()> {
         crash::point("before removal")?;
-        if !still_ours(locked, self.layout())? {
+        let was_there = still_ours(locked, self.layout())?
+            && remove(&self.maildir, &locked.name)
+                .map_err(|error| self.layout().error(&*in_new(&locked.name), error))?;
+        if !was_there {
             tracing::warn!(event = "moved_in_hand", id = %locked.id, file = shown(&locked.name), "somebody moved it while it was delivered");
-        } else if let Err(error) = remove(&self.maildir, &locked.name) {
-            return Err(self.layout().error(&*in_new(&locked.name), error));
         }
         crash::point("after removal")?;
         if locked.story.is_some() {
@@ -144,7 +152,7 @@ impl MaildirLease {
     fn dead(&mut self, locked: &Locked, note: Note) -> io::Result<Belongs> {
         crash::point("before the death is told")?;
         let at = note.at;
-        let line = Line { ctime: Some(locked.ctime), charged: true, ..self.line(locked, Event::Dead, note) };
+        let line = Line { ctime: Some(locked.mark.ctime), charged: true, ..self.line(locked, Event::Dead, note) };
         let told = story::append(self.layout().root(), locked.id, line, at).and_then(Appended::in_full);
         crash::point("after the death is told")?;
         self.move_to_dead(locked, told)
@@ -184,7 +192,7 @@ impl MaildirLease {
 
 impl Lease for MaildirLease {
     fn sending(&mut self) -> bool {
-        if let (Some(hands), Some(slot)) = (&self.maildir.hands, &self.slot)
+        if let (Some(hands), Some(slot)) = (&self.maildir.hands, &mut self.slot)
             && let Err(error) = hands.sending(slot).map_err(|error| self.layout().error("maildirq/hands", error))
         {
             self.maildir.suffer(&error);
@@ -233,14 +241,21 @@ impl MaildirLease {
         let Some(locked) = self.locked.take() else { return Ok(()) };
         let began = Instant::now();
         let settled = self.done(&locked);
-        self.clear_slot();
         if settled.is_ok() {
-            self.maildir.common.backlog().forget(self.key);
+            let has_more = {
+                let mut backlog = self.maildir.common.backlog();
+                backlog.forget(self.key);
+                backlog.ready_count() > 0
+            };
+            self.spend_slot(has_more);
             // The last close of a removed file may take longer than its removal.
             drop(locked);
             self.maildir.common.slow.took(began.elapsed());
-        } else if !crash::is_dead() {
-            self.maildir.remove_later(self.key, locked);
+        } else {
+            self.clear_slot();
+            if !crash::is_dead() {
+                self.maildir.remove_later(self.key, locked);
+            }
         }
         settled
     }
@@ -298,11 +313,12 @@ fn still_ours(locked: &Locked, layout: &Layout) -> io::Result<bool> {
     })
 }
 
-/// Takes a message that its target has out of `new/`.
-pub(super) fn remove(maildir: &Maildir, name: &OsStr) -> io::Result<()> {
+/// Takes a message that its target has out of `new/`. Returns whether it was there.
+pub(super) fn remove(maildir: &Maildir, name: &OsStr) -> io::Result<bool> {
     match maildir.options.keep {
         Keep::Remove => match unlinkat(maildir.layout.root(), &*in_new(name), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
+            Ok(()) => {}
+            Err(Errno::NOENT) => return Ok(false),
             Err(error) => return Err(error.into()),
         },
         Keep::Done => {
@@ -311,7 +327,7 @@ pub(super) fn remove(maildir: &Maildir, name: &OsStr) -> io::Result<()> {
         }
     }
     maildir.note(Changed::New);
-    Ok(())
+    Ok(true)
 }
 
 /// Moves a message, by its path from the Maildir, into `new/` of another folder, never over another one. The

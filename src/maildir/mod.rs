@@ -14,6 +14,7 @@
 //! | `writer` | is somebody still writing this file? |
 //! | `hands` | what this process holds, written down so that its crash can be understood |
 //! | `story` | what happened to a message, one line per event |
+//! | `mark`, `vacancy` | what is another after each change of a file; whether a folder of ours is empty |
 //! | `lease` | settling a claim, in the order that makes every crash harmless |
 //! | `leftovers` | what was taken and cannot be removed |
 //! | `recover` | understanding what crashed processes held |
@@ -63,6 +64,7 @@ mod layout;
 mod lease;
 mod leftovers;
 mod lineup;
+mod mark;
 mod marker;
 #[cfg(test)]
 mod model;
@@ -90,6 +92,7 @@ mod trouble;
 #[cfg(test)]
 mod unsynced;
 mod upkeep;
+mod vacancy;
 mod watch;
 mod wishes;
 mod writer;

@@ -5,7 +5,7 @@ use super::layout::{OpenError, PAUSED, read_folder};
 use super::marker::{Marker, remove_ended};
 use super::served::Maildir;
 use crate::engine::text::printable;
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -86,12 +86,11 @@ impl Maildir {
 
     /// What pauses a target, if something does.
     fn pause_of(&self, target: &OsStr) -> Option<Marker> {
-        let root = self.layout.root();
-        let marker = [OsStr::new(PAUSED), target].join(OsStr::new("/"));
-        // Most targets are not, and that is known by one call.
-        accessat(root, &*marker, Access::EXISTS, AtFlags::empty()).ok()?;
-        let marker = Marker::read(root, target)?;
-        (!marker.has_ended(SystemTime::now())).then_some(marker)
+        let (root, now) = (self.layout.root(), SystemTime::now());
+        if self.no_pauses.is_certain(root, now) {
+            return None;
+        }
+        Marker::read(root, target).filter(|marker| !marker.has_ended(now))
     }
 
     /// When the first of the pauses ends that have an end.

@@ -4,12 +4,11 @@
 //! that memory stays bounded; within what is read, the oldest goes first.
 
 use super::claim::{in_new, odd_name};
-use super::layout::{Layout, STORY, read_folder, stat};
+use super::layout::{Layout, STORY, is_empty, read_folder, stat};
 use super::names::{delivered_at, id_of_name};
 use super::story::{due_by_mtime, system_time};
 use crate::engine::Id;
 use rustix::fs::{Dir, FileType};
-use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
@@ -42,7 +41,8 @@ impl Search {
     /// The folder cannot be read.
     pub(super) fn begin(layout: &Layout) -> io::Result<Self> {
         let root = layout.root();
-        let has_stories = has_stories(root).map_err(|error| layout.error(STORY, error))?;
+        // Whether any message was ever tried that is still there: if not, none has to be looked at for when it is due.
+        let has_stories = !is_empty(root, STORY).map_err(|error| layout.error(STORY, error))?;
         let folder = read_folder(root, "new").map_err(|error| layout.error("new", error))?;
         Ok(Search { folder, has_stories })
     }
@@ -74,14 +74,6 @@ impl Search {
     pub(super) fn due(&self, layout: &Layout, id: Id) -> Option<SystemTime> {
         if self.has_stories { due_by_mtime(layout.root(), id) } else { None }
     }
-}
-
-/// Whether any message was ever tried that is still there: if not, none has to be looked at for when it is due.
-///
-/// # Errors
-/// The folder of the stories cannot be read.
-pub(super) fn has_stories(root: impl AsFd) -> Result<bool, Errno> {
-    Ok(read_folder(root, STORY)?.flatten().any(|entry| !entry.file_name().to_bytes().starts_with(b".")))
 }
 
 /// When the message with this name came.

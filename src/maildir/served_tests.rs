@@ -1,5 +1,7 @@
 //! Taking the messages of one Maildir.
 
+use super::super::layout::stat;
+use super::super::mark::Mark;
 use super::super::queue::MaildirQueue;
 use super::*;
 use crate::maildir::Settings;
@@ -50,7 +52,8 @@ fn the_log_tells_once_who_has_a_message_for_long() {
 
 #[test]
 fn of_those_that_a_process_has_died_over_one_is_read_at_a_time() {
-    let _forks = crate::FORKS.read().unwrap_or_else(PoisonError::into_inner);
+    // A process that is being started has what was open for writing here.
+    let _no_forks = crate::FORKS.write().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("new")).unwrap();
     let queue = MaildirQueue::new(Settings::default()).unwrap();
@@ -84,4 +87,40 @@ fn of_those_that_a_process_has_died_over_one_is_read_at_a_time() {
 fn a_message_is_busy_for_a_minute_before_the_log_tells_of_it() {
     let waits = (0..Maildir::LONG_BUSY - 1).map(Maildir::busy_for).sum::<Duration>();
     assert!((Duration::from_secs(58)..=Duration::from_secs(62)).contains(&waits), "{waits:?}");
+}
+
+#[test]
+fn a_message_that_is_moved_in_hand_is_not_taken_out_of_its_new_place() {
+    // A process that is being started has what was open for writing here.
+    let _no_forks = crate::FORKS.write().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("new")).unwrap();
+    let layout = Layout::open(folder.path(), Keep::Remove).unwrap();
+    let (name, other) = (folder.path().join("new/1.a.b"), folder.path().join("other"));
+    let replace = || {
+        std::fs::write(&other, "Subject: another\n\n").unwrap();
+        std::fs::rename(&other, &name).unwrap();
+    };
+    let changes: [(&str, &dyn Fn()); 4] = [
+        ("removed", &|| std::fs::remove_file(&name).unwrap()),
+        ("moved away", &|| std::fs::rename(&name, &other).unwrap()),
+        ("replaced", &replace),
+        ("and back", &|| std::fs::rename(&name, &other).and_then(|()| std::fs::rename(&other, &name)).unwrap()),
+    ];
+    for (what, change) in changes {
+        for is_settled in [false, true] {
+            std::fs::write(&name, "Subject: x\n\n").unwrap();
+            let written = Mark::of(&stat(layout.root(), "new/1.a.b").unwrap()).changed();
+            let now = if is_settled { written + Duration::from_mins(1) } else { written };
+            let locked = claim::lock(&layout, &Vacancy::of(STORY), OsStr::new("1.a.b"), now).unwrap();
+            assert!(locked.is_in_place(&layout).unwrap());
+            // A message that is settled was left alone for longer than a tick of the system's clock.
+            while Mark::of(&stat(layout.root(), "maildirq").unwrap()).changed() <= written {
+                std::fs::create_dir(folder.path().join("maildirq/tick")).unwrap();
+                std::fs::remove_dir(folder.path().join("maildirq/tick")).unwrap();
+            }
+            change();
+            assert_eq!(locked.is_in_place(&layout).unwrap(), what == "and back", "{what}");
+        }
+    }
 }

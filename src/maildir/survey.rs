@@ -1,9 +1,9 @@
 //! Counting what waits, without changing anything.
 
 use super::claim::in_new;
-use super::layout::{Layout, OpenError, read_folder, stat};
+use super::layout::{Layout, OpenError, STORY, is_empty, read_folder, stat};
 use super::names::{delivered_at, id_of_name};
-use super::search::{has_stories, modified};
+use super::search::modified;
 use super::story::due_by_mtime;
 use rustix::fs::FileType;
 use std::ffi::OsStr;
@@ -45,7 +45,7 @@ pub fn survey(path: &Path, since: Option<SystemTime>) -> Result<Waiting, OpenErr
     let now = SystemTime::now();
     let mut waiting = Waiting::default();
     // Where no queue was ever, there is no folder for them.
-    let queue = queue.filter(|_| has_stories(&root).unwrap_or(true));
+    let queue = queue.filter(|_| !is_empty(&root, STORY).unwrap_or(false));
     for entry in read_folder(&root, "new").map_err(OpenError::io(path, "new"))? {
         let entry = entry.map_err(OpenError::io(path, "new"))?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 const UNCHANGED_FOR: Duration = Duration::from_secs(2);
 
 /// Takes the sting out of SIGIO, which the kernel sends when somebody opens a leased file for
-/// writing, and whose default is to kill. To be called once before [`has_writer`].
+/// writing, and whose default is to kill. To be called once before [`Writers::of`].
 ///
 /// # Errors
 /// The signal handler cannot be set.
@@ -25,12 +25,32 @@ pub(super) fn disarm_lease_signal() -> io::Result<()> {
     signal_hook::flag::register(signal_hook::consts::SIGIO, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
-/// Whether the file is open for writing somewhere, or may be.
-pub(super) fn has_writer(file: &File, changed: SystemTime, now: SystemTime) -> bool {
-    match try_read_lease(file) {
-        Ok(()) => false,
-        Err(Errno::AGAIN) => true,
-        Err(_) => now.duration_since(changed).unwrap_or_default() < UNCHANGED_FOR,
+/// Who has a file open for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writers {
+    Nobody,
+    Somebody,
+    /// The system does not tell.
+    Unknown,
+}
+
+impl Writers {
+    /// Those of this file, at this moment.
+    pub(super) fn of(file: &File) -> Self {
+        match try_read_lease(file) {
+            Ok(()) => Writers::Nobody,
+            Err(Errno::AGAIN) => Writers::Somebody,
+            Err(_) => Writers::Unknown,
+        }
+    }
+
+    /// Whether there may be one of a file that was last `changed` then.
+    pub(super) fn may_be(self, changed: SystemTime, now: SystemTime) -> bool {
+        match self {
+            Writers::Nobody => false,
+            Writers::Somebody => true,
+            Writers::Unknown => now.duration_since(changed).unwrap_or_default() < UNCHANGED_FOR,
+        }
     }
 }
 
@@ -47,13 +67,23 @@ mod tests {
         let path = folder.path().join("mail");
         let writer = File::create(&path).unwrap();
         let reader = File::open(&path).unwrap();
-        let long_ago = SystemTime::UNIX_EPOCH;
-        assert!(has_writer(&reader, long_ago, SystemTime::now()));
+        assert_eq!(Writers::of(&reader), Writers::Somebody);
         drop(writer);
-        assert!(!has_writer(&reader, SystemTime::now(), SystemTime::now()));
+        assert_eq!(Writers::of(&reader), Writers::Nobody);
         let appender = OpenOptions::new().append(true).open(&path).unwrap();
-        assert!(has_writer(&reader, long_ago, SystemTime::now()));
+        assert_eq!(Writers::of(&reader), Writers::Somebody);
         drop(appender);
-        assert!(!has_writer(&reader, long_ago, SystemTime::now()));
+        assert_eq!(Writers::of(&reader), Writers::Nobody);
+    }
+
+    #[test]
+    fn where_the_system_does_not_tell_a_file_must_have_been_left_alone_for_a_while() {
+        let now = SystemTime::now();
+        for (changed, all_unknown) in [(now - UNCHANGED_FOR, false), (now - UNCHANGED_FOR / 2, true), (now, true)] {
+            assert!(Writers::Somebody.may_be(changed, now) && !Writers::Nobody.may_be(changed, now));
+            assert_eq!(Writers::Unknown.may_be(changed, now), all_unknown);
+        }
+        // A file of the future.
+        assert!(Writers::Unknown.may_be(now + UNCHANGED_FOR, now));
     }
 }

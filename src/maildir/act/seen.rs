@@ -1,6 +1,7 @@
 //! Which message a person means, and whether it still is what they have seen.
 
 use super::super::layout::{DEAD, Layout, TRASH, stat};
+use super::super::mark::Mark;
 use super::super::names::id_of_file;
 use super::super::story;
 use super::{Acted, Folder, Operator};
@@ -21,21 +22,6 @@ pub struct Seen {
     id: Id,
     file: Mark,
     story: Option<Mark>,
-}
-
-/// What is another after each change of a file: device, inode, time of the last change of its status, size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark(u64, u64, (i64, u64), i64);
-
-impl Mark {
-    fn of(found: &Stat) -> Self {
-        Mark(found.st_dev, found.st_ino, (found.st_ctime, found.st_ctime_nsec), found.st_size)
-    }
-
-    fn changed(self) -> SystemTime {
-        let Mark(_, _, (seconds, nanoseconds), _) = self;
-        story::system_time(seconds, nanoseconds)
-    }
 }
 
 /// A message under a person's lock, which is given up with this.
@@ -119,13 +105,12 @@ pub(super) fn hold(layout: &Layout, seen: &Seen) -> io::Result<Result<Held, Acte
     // By their names, for the file that was opened may have another one by now.
     let found = look(layout, &seen.path)?.map(|found| Mark::of(&found));
     let told = look(layout, Path::new(&story::path(seen.id)))?.map(|found| Mark::of(&found));
-    let opened = rustix::fs::fstat(&file)?;
-    if found != Some(seen.file) || Mark::of(&opened) != seen.file || told != seen.story {
+    let opened = Mark::of(&rustix::fs::fstat(&file)?);
+    if found != Some(seen.file) || opened != seen.file || told != seen.story {
         return Ok(Err(Acted::Changed));
     }
     let folder = folder_of(&seen.path);
-    let ctime = (opened.st_ctime, opened.st_ctime_nsec);
-    Ok(Ok(Held { path: seen.path.clone(), id: seen.id, folder, ctime, _file: file }))
+    Ok(Ok(Held { path: seen.path.clone(), id: seen.id, folder, ctime: opened.ctime, _file: file }))
 }
 
 fn look(layout: &Layout, path: &Path) -> io::Result<Option<Stat>> {

@@ -3,6 +3,8 @@
 use super::*;
 use crate::engine::Id;
 use crate::maildir::claim;
+use crate::maildir::layout::STORY;
+use crate::maildir::vacancy::Vacancy;
 use std::ffi::OsStr;
 use std::fs;
 use std::fs::File;
@@ -81,7 +83,7 @@ impl Bench {
     }
 
     fn lock_as_engine(&self, now: SystemTime) -> Result<claim::Locked, claim::Refused> {
-        claim::lock(&self.operator.layout, OsStr::new(NAME), now)
+        claim::lock(&self.operator.layout, &Vacancy::of(STORY), OsStr::new(NAME), now)
     }
 }
 
