@@ -1,6 +1,6 @@
 //! A program that runs, with all that it starts: a group of processes that ends as one.
 
-use super::orphans::{self, Orphans};
+use super::orphans::Orphans;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process, waitid};
 use std::fmt::Display;
 use std::future::{Future, pending};
@@ -294,7 +294,7 @@ impl Family {
     fn take_off(mut self) -> io::Result<ExitStatus> {
         self.group.forget();
         let mut child = self.child.take().ok_or(io::ErrorKind::NotFound)?;
-        orphans::take_off_main(&mut child)
+        self.orphans.take_off_main(&mut child)
     }
 
     fn tell_of_left(&self, reason: &dyn Display) {
@@ -310,7 +310,9 @@ impl Drop for Family {
         }
         self.kill();
         self.group.forget();
-        self.child.take().into_iter().for_each(orphans::leave);
+        if let Some(child) = self.child.take() {
+            self.orphans.leave_main(child);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What outlives an attempt: with real processes.
 
+use super::super::orphans::adopt;
 use super::*;
 use std::fs;
 use std::process::Stdio;
@@ -22,7 +23,7 @@ impl Case {
     /// Nobody waits for the end of what is left behind.
     fn new(id: &str) -> Case {
         let forks = crate::FORKS.read().unwrap_or_else(PoisonError::into_inner);
-        orphans::adopt().unwrap();
+        adopt().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.current_dir(&folder).stdin(Stdio::null()).env("MAILDIRQ_ID", id).arg("-c").arg(
@@ -71,6 +72,43 @@ fn where_nobody_is_left_to_see_to_it_it_is_killed() {
     let Case { runtime, orphan, _forks, .. } = Case::new("dropped");
     drop(runtime);
     assert!(comes_true(|| !is_alive(&orphan)), "it lives on");
+}
+
+/// Most look while others start programs, leave something behind, or end and take off what they have left.
+#[test]
+fn of_many_at_once_on_several_threads_nothing_is_left() {
+    const LEAVES: &str =
+        "(setsid sh -c '(echo $$ >$0/$1; exec sleep 600) &' $0 $1 &) ; until test -s $0/$1; do :; done";
+    let _forks = crate::FORKS.read().unwrap_or_else(PoisonError::into_inner);
+    adopt().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let lane = |lane: usize| {
+        let job = async |number: usize| {
+            let name = format!("{lane}.{number}");
+            let mut command = Command::new("sh");
+            let script = if number.is_multiple_of(3) { LEAVES } else { "exit 0" };
+            command.args(["-c", script]).arg(folder.path()).arg(&name).stdin(Stdio::null()).env("MAILDIRQ_ID", &name);
+            let mut job = Job::start(&mut command, format!("MAILDIRQ_ID={name}")).unwrap();
+            let end = job.finish(SOON, SOON).await.unwrap();
+            assert_eq!((end.status.code(), end.in_time), (Some(0), true), "{name}");
+            let orphan = fs::read_to_string(folder.path().join(&name));
+            assert_eq!(orphan.is_ok(), script == LEAVES, "{name}");
+            let is_left = orphan.is_ok_and(|pid| fs::exists(format!("/proc/{}", pid.trim())).unwrap());
+            assert!(!is_left, "{name} has left something");
+        };
+        let hand = async |hand: usize| {
+            for number in hand * 20..(hand + 1) * 20 {
+                job(number).await;
+            }
+        };
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { tokio::join!(hand(0), hand(1), hand(2)) });
+    };
+    std::thread::scope(|threads| {
+        for number in 0..4 {
+            threads.spawn(move || lane(number));
+        }
+    });
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Where messages go. Each kind of target is one file, with its configuration, its code and its
 //! tests; `address`, `client`, `plain`, `request`, `body`, `headers`, `sign` and `tls` belong to `url`, and `probe` finds out
-//! whether one can be reached; `environment`, `macros`, `open_files`, `recipient`, `job`, `last_lines`, `orphans` and `stdin`
-//! belong to `command`, and `answer` to both.
+//! whether one can be reached; `children`, `environment`, `macros`, `open_files`, `recipient`, `job`, `last_lines`, `orphans`
+//! and `stdin` belong to `command`, and `answer` to both.
 
 mod address;
 mod answer;
 mod before_exec;
 mod body;
+mod children;
 mod client;
 mod command;
 mod environment;

@@ -6,11 +6,13 @@
 //! the id of the message, or what a worker has in its place. All others belong to somebody else and are left
 //! alone; for that reason there is no `waitpid(-1)` here.
 
+use super::children::{self, is_gone};
 use super::privilege::with_all_privileges;
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, waitpid,
 };
+use rustix::thread::gettid;
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -31,6 +33,10 @@ static MAINS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 /// written while orphans are looked for. Else a look might find a main process that nobody knows yet, and take it
 /// for an orphan; or miss an orphan, which the system leaves out of its list of our children where one before it is
 /// taken off meanwhile.
+///
+/// Read as well while somebody has a glance whether there is anything to look for, so that glances and starts do not
+/// wait for one another. A glance is at the main processes of its own thread, of which none comes or goes meanwhile:
+/// other threads take one of them off while it is written only.
 static COMING_AND_GOING: RwLock<()> = RwLock::new(());
 
 fn mains() -> MutexGuard<'static, BTreeSet<i32>> {
@@ -42,30 +48,13 @@ pub(super) fn adopt() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
-/// Takes a main process that has ended off the process table.
-pub(super) fn take_off_main(child: &mut Child) -> io::Result<ExitStatus> {
-    let _nobody_looks = COMING_AND_GOING.read().unwrap_or_else(PoisonError::into_inner);
-    child.wait()
-}
-
-/// Takes a main process off the process table: now, where it has ended, or else whoever ends orphans when it has.
-pub(super) fn leave(mut child: Child) {
-    let nobody_looks = COMING_AND_GOING.read().unwrap_or_else(PoisonError::into_inner);
-    // An error is that somebody else has waited for it.
-    let lives_on = matches!(child.try_wait(), Ok(None));
-    drop(nobody_looks);
-    if lives_on {
-        UNDEAD.lock().unwrap_or_else(PoisonError::into_inner).push(child);
-    }
-}
-
 /// Takes off the process table what programs that still run have left behind and what has ended since.
 pub(super) fn take_off_ended() -> io::Result<()> {
     let mut undead = UNDEAD.lock().unwrap_or_else(PoisonError::into_inner);
     let _nobody_comes_or_goes = COMING_AND_GOING.write().unwrap_or_else(PoisonError::into_inner);
     undead.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     let Some(us) = Process::read(getpid()) else { return Err(cannot_tell("what group we are in")) };
-    let mut children = children()?;
+    let mut children = children::of_all_threads()?;
     let mains = mains();
     children.retain(|pid| !mains.contains(&pid.as_raw_pid()));
     drop(mains);
@@ -81,6 +70,8 @@ pub(super) fn take_off_ended() -> io::Result<()> {
 pub(super) struct Orphans {
     /// The main process, which also names the process group. It must not have been waited for.
     main: Pid,
+    /// The thread that has started it.
+    thread: Pid,
     mark: String,
     asked: HashSet<Pid>,
 }
@@ -98,7 +89,7 @@ impl Orphans {
 
     fn new(main: Pid, mark: String) -> Self {
         mains().insert(main.as_raw_pid());
-        Orphans { main, mark, asked: HashSet::new() }
+        Orphans { main, thread: gettid(), mark, asked: HashSet::new() }
     }
 
     /// Sends a signal to the group.
@@ -120,7 +111,35 @@ impl Orphans {
         self.end(Signal::KILL)
     }
 
+    /// Takes the main process, which has ended, off the process table.
+    pub(super) fn take_off_main(&self, child: &mut Child) -> io::Result<ExitStatus> {
+        self.while_nobody_looks(|| child.wait())
+    }
+
+    /// Takes the main process off the process table: now, where it has ended, or else whoever ends orphans when it has.
+    pub(super) fn leave_main(&self, mut child: Child) {
+        // An error is that somebody else has waited for it.
+        if self.while_nobody_looks(|| matches!(child.try_wait(), Ok(None))) {
+            UNDEAD.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+        }
+    }
+
+    /// Where the thread that has started the main process may be having a glance, it is kept from that, too.
+    fn while_nobody_looks<T>(&self, act: impl FnOnce() -> T) -> T {
+        if self.thread == gettid() {
+            let _nobody_looks = COMING_AND_GOING.read().unwrap_or_else(PoisonError::into_inner);
+            act()
+        } else {
+            let _nobody_looks = COMING_AND_GOING.write().unwrap_or_else(PoisonError::into_inner);
+            act()
+        }
+    }
+
     fn end(&mut self, signal: Signal) -> io::Result<usize> {
+        if self.are_none() {
+            self.asked.clear();
+            return Ok(0);
+        }
         let mut undead = UNDEAD.lock().unwrap_or_else(PoisonError::into_inner);
         let _nobody_comes_or_goes = COMING_AND_GOING.write().unwrap_or_else(PoisonError::into_inner);
         // An error is that somebody else has waited for it.
@@ -157,6 +176,36 @@ impl Orphans {
         Ok(found)
     }
 
+    /// Whether a glance shows that the main process, which has ended, has left nothing behind. It keeps nobody waiting,
+    /// and is all that most commands need.
+    ///
+    /// By the time that a process can be waited for, all that it has left behind is our children, or below them. These
+    /// children are on the list of our first thread, which lives as long as we do, or of the thread that has started
+    /// the main process:
+    ///
+    /// - whoever loses its parent comes to the first thread of ours (`find_new_reaper` in Linux, since 3.19), or to the
+    ///   one that has started the main process (before);
+    /// - whoever a main process clones with `CLONE_PARENT` has the parent of that: the thread that has started it.
+    ///
+    /// The latter list is read first: whoever is not there then never will be, while its children may come to the first
+    /// thread whenever one that is there ends. The main process has to be on it, or else /proc tells nothing; and
+    /// nobody but main processes may be.
+    fn are_none(&self) -> bool {
+        if self.thread != gettid() || !UNDEAD.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return false;
+        }
+        let _nobody_looks = COMING_AND_GOING.read().unwrap_or_else(PoisonError::into_inner);
+        let Ok(children) = children::of_this_thread() else { return false };
+        let has_only_mains = {
+            let mains = mains();
+            children.iter().all(|pid| mains.contains(&pid.as_raw_pid()))
+        };
+        let is_first = self.thread == getpid();
+        has_only_mains
+            && children.contains(&self.main)
+            && (is_first || matches!(children::has_first_thread_any(), Ok(false)))
+    }
+
     /// Whether a process has the mark. Nothing where that will only be known in a moment:
     /// a process that is just about to become another program has no environment yet, and one
     /// that is just about to end has none any more.
@@ -185,7 +234,7 @@ impl Orphans {
 
     /// Our children but for main processes.
     fn adopted(&self) -> io::Result<Vec<Pid>> {
-        let mut children = children()?;
+        let mut children = children::of_all_threads()?;
         let is_told = children.contains(&self.main);
         let mains = mains();
         children.retain(|pid| !mains.contains(&pid.as_raw_pid()));
@@ -248,26 +297,8 @@ fn program_at(line: &[u8]) -> Option<(u64, u64)> {
     Some((code, stack))
 }
 
-/// The children of all our threads.
-fn children() -> io::Result<Vec<Pid>> {
-    let mut found = Vec::new();
-    for thread in fs::read_dir("/proc/self/task")? {
-        match fs::read_to_string(thread?.path().join("children")) {
-            Ok(list) => found.extend(list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?))),
-            // A thread that has ended leaves its children to another.
-            Err(error) if error.kind() == ErrorKind::NotFound || is_gone(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
-}
-
 fn cannot_tell(what: &str) -> io::Error {
     io::Error::new(ErrorKind::Unsupported, format!("/proc does not tell {what}"))
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
 /// Takes a process that has ended off the process table.
@@ -290,3 +321,7 @@ fn ignore_gone(sent: rustix::io::Result<()>) -> io::Result<()> {
 #[cfg(test)]
 #[path = "orphans_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "glance_tests.rs"]
+mod glance_tests;

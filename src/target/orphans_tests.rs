@@ -56,7 +56,7 @@ fn whoever_is_becoming_another_program_is_not_taken_for_a_stranger() {
         }
     }
     child.kill().unwrap();
-    take_off_main(&mut child).unwrap();
+    orphans.take_off_main(&mut child).unwrap();
     assert!(later > 0, "it was never caught");
     assert_eq!(strangers, 0, "{later} times it was to be known later");
 }
@@ -70,7 +70,7 @@ fn whoever_has_no_environment_is_a_stranger() {
     let known = iter::from_fn(|| (Instant::now() < until).then(|| orphans.is_marked(orphans.main)));
     let known = known.flatten().next();
     child.kill().unwrap();
-    take_off_main(&mut child).unwrap();
+    orphans.take_off_main(&mut child).unwrap();
     assert_eq!(known, Some(false));
 }
 
