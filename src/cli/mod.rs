@@ -1,6 +1,7 @@
 //! One verb, one file; here is what they share.
 
 mod act;
+mod allocator;
 mod bury;
 mod bystander;
 mod check;

@@ -1,5 +1,6 @@
 //! What `watch` and `drain` have in common: they are the same loop with another end.
 
+use super::allocator::keep_large_blocks;
 use super::config_file::{ConfigArg, become_owner_of_all};
 use super::lifeline::Lifeline;
 use super::signals::{Orders, Signals};
@@ -136,6 +137,7 @@ pub fn run<F>(source: &Source<'_>, plan: Plan, beside: impl FnOnce(Arc<Engine>) 
 where
     F: Future<Output = ()>,
 {
+    keep_large_blocks();
     let (handle, stop) = Stop::new();
     let go = async {
         let signals = Signals::listen()?;
