@@ -25,16 +25,20 @@ impl Bare {
 
     /// Takes the message at this path there.
     pub fn take(&mut self, path: &Path) -> Result<()> {
-        let mut file = File::open(path)?;
-        file.try_lock()?; // flock(2)
-        let length = usize::try_from(file.metadata()?.len())?;
-        file.read_exact(&mut self.body[..length])?;
+        let (mut file, length) = claim(path)?;
+        self.read(&mut file, length)?;
         self.post(length)?;
         fs::remove_file(path)?;
         Ok(())
     }
 
-    fn post(&mut self, length: usize) -> Result<()> {
+    /// Reads a message of this length.
+    pub fn read(&mut self, file: &mut File, length: usize) -> Result<()> {
+        Ok(file.read_exact(&mut self.body[..length])?)
+    }
+
+    /// Sends what was read.
+    pub fn post(&mut self, length: usize) -> Result<()> {
         let (kind, host, body) = ("message/rfc822", &self.host, &self.body[..length]);
         let head =
             format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
@@ -46,4 +50,12 @@ impl Bare {
         ensure!(answer[..length].starts_with(b"HTTP/1.1 204"), "the answer was not 204");
         Ok(())
     }
+}
+
+/// Opens and locks a message, and tells its length.
+pub fn claim(path: &Path) -> Result<(File, usize)> {
+    let file = File::open(path)?;
+    file.try_lock()?; // flock(2)
+    let length = usize::try_from(file.metadata()?.len())?;
+    Ok((file, length))
 }

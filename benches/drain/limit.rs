@@ -9,6 +9,7 @@ use std::{env, thread};
 use anyhow::{Context, Result, ensure};
 
 use crate::bare::Bare;
+use crate::promises::Promises;
 
 /// The ceiling: the system calls that the job cannot do without, by threads that block, with a connection each.
 pub fn ceiling(new: &Path, address: &str, connections: usize) -> Result<()> {
@@ -16,6 +17,17 @@ pub fn ceiling(new: &Path, address: &str, connections: usize) -> Result<()> {
         let mut bare = Bare::new(address)?;
         for name in names {
             bare.take(name)?;
+        }
+        Ok(())
+    })
+}
+
+/// The same, with the calls that maildirq makes beside.
+pub fn promises(new: &Path, address: &str, connections: usize) -> Result<()> {
+    share_out(new, connections, |names| {
+        let mut promises = Promises::new(Path::new("."), address)?;
+        for name in names {
+            promises.take(name)?;
         }
         Ok(())
     })

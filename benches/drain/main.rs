@@ -14,6 +14,7 @@ mod endpoint;
 mod handler;
 mod limit;
 mod peers;
+mod promises;
 mod receiver;
 
 use std::fs::{self, File};
@@ -25,7 +26,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use corpus::Corpus;
 use handler::Handlers;
-use peers::{CEILING, CURL, ECHO, JSON, Job, MAILDIRQ, NOBODY, PREFORK, PYTHON, SPAWN, TRUE, WORKER};
+use peers::{CEILING, CURL, ECHO, JSON, Job, MAILDIRQ, NOBODY, PREFORK, PROMISES, PYTHON, SPAWN, TRUE, WORKER};
 use receiver::Receiver;
 use tempfile::TempDir;
 use wait4::Wait4;
@@ -67,6 +68,7 @@ fn main() -> Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["receiver"] => receiver::serve(),
         [CEILING, new, address, count] => limit::ceiling(new.as_ref(), address, count.parse()?),
+        [PROMISES, new, address, count] => limit::promises(new.as_ref(), address, count.parse()?),
         [SPAWN, new, _, count] => limit::spawn(new.as_ref(), count.parse()?),
         ["echo", ledger] => handler::echo(ledger.as_ref()),
         [CURL, new, address, count] => limit::curl(new.as_ref(), address, count.parse()?),
@@ -122,7 +124,7 @@ impl Bench {
     /// The ceiling, and everybody who can be held against it.
     fn compare_all(&mut self, n: usize, rounds: usize) -> Result<()> {
         let few = n.div_ceil(40);
-        self.compare(&[(CEILING, n), (MAILDIRQ, n), (JSON, n), (ECHO, n)], rounds)?;
+        self.compare(&[(CEILING, n), (PROMISES, n), (MAILDIRQ, n), (JSON, n), (ECHO, n)], rounds)?;
         self.compare(&[(MAILDIRQ, n), (JSON, n)], rounds)?;
         match peers::why_no_prefork() {
             None => self.compare(&[(CEILING, n), (PREFORK, n)], rounds.min(3))?,

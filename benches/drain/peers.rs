@@ -12,6 +12,7 @@ use crate::Bench;
 use crate::handler::Kind;
 
 pub const CEILING: &str = "ceiling";
+pub const PROMISES: &str = "with promises";
 pub const MAILDIRQ: &str = "maildirq drain";
 pub const JSON: &str = "the same, as json";
 pub const ECHO: &str = "Rust worker";
