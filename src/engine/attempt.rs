@@ -13,7 +13,6 @@ use super::stop::Stop;
 use super::target::{Leaving, Target};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing::error;
 
@@ -57,11 +56,7 @@ impl Engine {
             message.let_go();
             self.settle(&message, lease, Settlement::Release).await;
         }
-        let is_retired = destination.gate().leave(pass);
-        if is_retired {
-            self.strays.fetch_sub(1, Ordering::AcqRel);
-            self.count_hands();
-        }
+        self.leave(&destination, pass);
     }
 
     /// What becomes of a message after an attempt.

@@ -41,8 +41,9 @@ pub enum Health {
 #[derive(Debug)]
 #[must_use = "a pass that is not given back blocks the target"]
 pub struct Pass {
-    /// The outage in which it is the probe.
-    probe_of: Option<u64>,
+    /// How often the target had gone down when it was given.
+    outages: u64,
+    is_probe: bool,
 }
 
 /// What an attempt says of the target.
@@ -151,12 +152,17 @@ impl Gate {
         if let Some(pace) = &mut self.pace {
             pace.begin(now);
         }
-        let mut pass = Pass { probe_of: None };
+        let mut pass = Pass { outages: self.outages, is_probe: false };
         if let Breaker::Open { probing, .. } = &mut self.breaker {
             *probing = true;
-            pass.probe_of = Some(self.outages);
+            pass.is_probe = true;
         }
         Some(pass)
+    }
+
+    /// Whether the target has gone down since this pass was given: what has not been sent by then is to wait.
+    pub fn has_gone_down_since(&self, pass: &Pass) -> bool {
+        pass.outages != self.outages
     }
 
     /// Takes a pass back: there is room for another attempt. Returns whether the gate is
@@ -177,7 +183,7 @@ impl Gate {
     pub fn learn(&mut self, pass: &Pass, sign: Sign, now: Instant, wall: SystemTime, dice: f64) -> bool {
         let before = self.health();
         // A probe of an earlier outage is a straggler in this one.
-        let is_probe = pass.probe_of == Some(self.outages);
+        let is_probe = pass.is_probe && pass.outages == self.outages;
         if sign == Sign::Took {
             self.last_taken = Some(wall);
         }

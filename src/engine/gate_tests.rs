@@ -214,6 +214,25 @@ fn a_probe_of_an_earlier_outage_is_a_straggler_in_the_next() {
 }
 
 #[test]
+fn a_pass_is_good_until_the_target_goes_down() {
+    let mut bench = Bench::new(8);
+    let [before, other] = std::array::from_fn(|_| bench.gate.admit(bench.now).expect("there is room"));
+    (0..2).for_each(|_| bench.attempt(Sign::Failed));
+    assert!(!bench.gate.has_gone_down_since(&before));
+    bench.attempt(Sign::Failed);
+    assert!(bench.gate.has_gone_down_since(&before));
+    bench.now += PROBE;
+    let probe = bench.gate.admit(bench.now).expect("it is time");
+    assert!(!bench.gate.has_gone_down_since(&probe));
+    bench.leave(other, Sign::Took);
+    assert_eq!(bench.gate.health(), Health::Recovering);
+    assert!(bench.gate.has_gone_down_since(&before) && !bench.gate.has_gone_down_since(&probe));
+    bench.leave(before, Sign::Nothing);
+    bench.leave(probe, Sign::Failed);
+    assert_eq!(bench.gate.health(), Health::Down);
+}
+
+#[test]
 fn a_retired_gate_tells_of_each_attempt_that_ends() {
     let mut bench = Bench::new(4);
     let pass = bench.gate.admit(bench.now).unwrap();

@@ -93,6 +93,11 @@ impl MemoryQueue {
         self.ids(|place| !matches!(place, Place::Dead(_)))
     }
 
+    /// The messages that are claimed.
+    pub fn in_hand(&self) -> Vec<Id> {
+        self.ids(|place| *place == Place::Held)
+    }
+
     /// The messages set aside, with the reason.
     pub fn dead(&self) -> Vec<(Id, String)> {
         let state = self.state();

@@ -277,8 +277,15 @@ impl Engine {
         let mut stop = self.stop.clone();
         self.in_hand.fetch_add(1, Ordering::AcqRel);
         while let Some(job) = self.next_job(&mut stop, crew).await {
-            self.call_another_hand();
-            self.attempt_and_settle(lane, job, &stop).await;
+            if self.call_another_hand() {
+                // The other hands of this lane claim before this one sends, so that the endpoint is woken once for all.
+                yield_now().await;
+            }
+            if job.destination.gate().has_gone_down_since(&job.pass) {
+                self.hold_back(job).await;
+            } else {
+                self.attempt_and_settle(lane, job, &stop).await;
+            }
         }
         self.in_hand.fetch_sub(1, Ordering::AcqRel);
         crew.working.set(crew.working.get() - 1);
@@ -332,13 +339,17 @@ impl Engine {
         is_idle() && holds() && is_idle() && self.risings.load(Ordering::Acquire) == risings
     }
 
-    fn call_another_hand(&self) {
+    /// Returns whether there is more to claim.
+    fn call_another_hand(&self) -> bool {
         let outlook = self.queue.outlook(self.horizon());
         let now = (self.conditions.instant)();
         let routes = self.routes();
-        if (outlook.ready || outlook.parked > 0) && routes.destinations().any(|target| target.gate().admits(now)) {
+        let is_more = outlook.ready || outlook.parked > 0;
+        let may_go = is_more && routes.destinations().any(|target| target.gate().admits(now));
+        if may_go {
             self.queue.bell().ring();
         }
+        may_go
     }
 
     /// Takes a message that its target has room for. Whatever else is met on the way is settled.
@@ -347,8 +358,7 @@ impl Engine {
             let (message, lease, settlement) = match self.claim()? {
                 Claimed::Job(job) => return Some(job),
                 Claimed::Full(message, lease, target, routes) => {
-                    self.settle(&message, lease, Settlement::Park { target }).await;
-                    self.call_back_from(&routes);
+                    self.park(&message, lease, target, &routes).await;
                     yield_now().await;
                     continue;
                 }
@@ -408,6 +418,28 @@ impl Engine {
             }
             None => Claimed::Full(message, lease, Arc::clone(&destination.name), Arc::clone(&routes)),
         })
+    }
+
+    /// Lets a message wait that was meant for a target which has gone down meanwhile.
+    async fn hold_back(&self, job: Job) {
+        let Job { routes, mut message, lease, destination, pass } = job;
+        message.let_go();
+        self.park(&message, lease, Arc::clone(&destination.name), &routes).await;
+        self.leave(&destination, pass);
+    }
+
+    async fn park(&self, message: &Message, lease: Box<dyn Lease>, target: Arc<str>, routes: &Arc<Routes>) {
+        self.settle(message, lease, Settlement::Park { target }).await;
+        self.call_back_from(routes);
+    }
+
+    /// Gives a pass back.
+    pub(super) fn leave(&self, destination: &Destination, pass: Pass) {
+        let is_retired = destination.gate().leave(pass);
+        if is_retired {
+            self.strays.fetch_sub(1, Ordering::AcqRel);
+            self.count_hands();
+        }
     }
 
     pub(super) async fn settle(&self, message: &Message, lease: Box<dyn Lease>, how: Settlement) {

@@ -132,6 +132,34 @@ fn filled(count: usize) -> MemoryQueue {
 }
 
 #[tokio::test]
+async fn while_more_mail_waits_others_take_a_message_before_the_first_is_sent() {
+    for (messages, claimed) in [(1, 1), (2, 2), (5, 3)] {
+        let queue = filled(messages);
+        let at_first = Arc::new(Mutex::new(None));
+        let app = {
+            let (queue, at_first) = (queue.clone(), Arc::clone(&at_first));
+            Scripted::new(move |_, _| {
+                at_first.lock().unwrap().get_or_insert(queue.in_hand().len());
+                at_once(Outcome::Done { status: None })
+            })
+        };
+        one(&queue, &app, Until::Drained, 3).run().await.unwrap();
+        assert_eq!((*at_first.lock().unwrap(), queue.waiting().len()), (Some(claimed), 0), "{messages} messages");
+    }
+}
+
+#[tokio::test]
+async fn what_is_claimed_and_not_sent_when_its_target_goes_down_waits() {
+    let (queue, app) = (filled(5), Scripted::new(|_, _| at_once(failed(Blame::Endpoint))));
+    let breaker = BreakerPolicy { after: 1, probe: Duration::from_hours(1) };
+    let down = Destination::new("app", vec![Box::new(app.clone())], Terms { breaker, ..terms(3) });
+    let (engine, _stop) = engine(&queue, Routes::all_to(down), Until::Drained);
+    let report = engine.run().await.unwrap();
+    assert_eq!((report.failed, app.given().len()), (1, 1));
+    assert_eq!((queue.waiting().len(), queue.in_hand().len()), (5, 0));
+}
+
+#[tokio::test]
 async fn a_drain_takes_all_that_is_there_and_ends() {
     let (queue, app) = (filled(100), Scripted::taking_all());
     let report = one(&queue, &app, Until::Drained, 8).run().await.unwrap();

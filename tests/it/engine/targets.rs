@@ -33,7 +33,9 @@ async fn the_first_route_that_matches_counts_and_mail_without_one_is_kept_as_dea
     }
     let routes = routes(vec![destination("a", &a, 2), destination("b", &b, 2)], &["a", "b", "ignore"]);
     let report = engine(&queue, routes, Until::Drained).0.run().await.unwrap();
-    assert_eq!((a.given(), b.given()), (vec![mail("a"), mail("ab")], vec![mail("b")]));
+    let mut given_to_a = a.given();
+    given_to_a.sort();
+    assert_eq!((given_to_a, b.given()), (vec![mail("a"), mail("ab")], vec![mail("b")]));
     assert_eq!((report.done, report.dead), (4, 1));
     assert_eq!(queue.dead().into_iter().map(|(_, reason)| reason).collect::<Vec<_>>(), ["no route"]);
 }
