@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, openat, renam
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt as _;
@@ -55,16 +55,6 @@ pub(super) struct Holding {
 }
 
 impl Holding {
-    /// `phase stamp id length name`, padded by zeros.
-    fn to_slot(&self) -> [u8; SLOT] {
-        let mut slot = [0; SLOT];
-        let name = self.name.as_bytes();
-        let head = format!("{} {} {} {} ", self.phase.letter() as char, self.stamp, self.id, name.len());
-        let text = head.bytes().chain(name.iter().copied()).chain([b'\n']);
-        slot.iter_mut().zip(text).for_each(|(place, byte)| *place = byte);
-        slot
-    }
-
     /// None for a free slot, and for what is not whole.
     fn from_slot(slot: &[u8]) -> Option<Self> {
         let mut parts = slot.splitn(5, |&byte| byte == b' ');
@@ -81,6 +71,17 @@ impl Holding {
             name: OsStr::from_bytes(&rest[..length]).to_owned(),
         })
     }
+}
+
+/// What is written in a slot: `phase stamp id length name`, padded by zeros.
+fn text_of_slot(phase: Phase, stamp: &str, id: Id, name: &OsStr) -> Vec<u8> {
+    let mut text = Vec::with_capacity(SLOT);
+    let head = format_args!("{} {stamp} {id} {} ", phase.letter() as char, name.len());
+    text.write_fmt(head).expect("memory takes all that is written");
+    text.extend_from_slice(name.as_bytes());
+    text.push(b'\n');
+    text.resize(SLOT, 0);
+    text
 }
 
 /// The hands of this process.
@@ -152,8 +153,7 @@ impl Hands {
         };
         let stamp = format!("{}.{}", self.name, self.claims.fetch_add(1, Ordering::Relaxed));
         let slot = Slot { number, stamp, phase: Phase::Reading };
-        let holding = Holding { phase: slot.phase, stamp: slot.stamp.clone(), id, name: name.to_owned() };
-        match self.file.write_all_at(&holding.to_slot(), offset(slot.number)) {
+        match self.file.write_all_at(&text_of_slot(slot.phase, &slot.stamp, id, name), offset(slot.number)) {
             Ok(()) => Ok(slot),
             Err(error) => {
                 self.give_back(slot);
@@ -259,11 +259,15 @@ mod tests {
         }
     }
 
+    fn text_of(holding: &Holding) -> Vec<u8> {
+        text_of_slot(holding.phase, &holding.stamp, holding.id, &holding.name)
+    }
+
     #[test]
     fn a_slot_holds_any_name() {
         for name in [&b"1762087331.a.mx1"[..], b"with blanks and\nnewline", b"\xff\xfe", &[b'x'; 255]] {
             let held = holding(name);
-            assert_eq!(Holding::from_slot(&held.to_slot()), Some(held));
+            assert_eq!((text_of(&held).len(), Holding::from_slot(&text_of(&held))), (SLOT, Some(held)));
         }
     }
 
@@ -298,9 +302,9 @@ mod tests {
 
     #[test]
     fn free_and_torn_slots_hold_nothing() {
-        let mut slot = holding(b"1762087331.a.mx1").to_slot();
+        let mut slot = text_of(&holding(b"1762087331.a.mx1"));
         for end in 0..80 {
-            let mut torn = slot;
+            let mut torn = slot.clone();
             torn[end..].fill(0);
             assert_eq!(Holding::from_slot(&torn), None, "cut at {end}");
         }
