@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use rustix::io::fcntl_getfd;
@@ -14,7 +14,7 @@ use crate::bare::{Bare, claim};
 pub struct Promises {
     bare: Bare,
     slots: File,
-    folder: PathBuf,
+    folder: File,
 }
 
 impl Promises {
@@ -22,7 +22,8 @@ impl Promises {
     pub fn new(new: &Path, address: &str) -> Result<Self> {
         let folder = new.join("../promises");
         fs::create_dir_all(&folder)?;
-        Ok(Promises { bare: Bare::new(address)?, slots: tempfile::tempfile_in(&folder)?, folder })
+        let slots = tempfile::tempfile_in(&folder)?;
+        Ok(Promises { bare: Bare::new(address)?, slots, folder: File::open(folder)? })
     }
 
     /// Takes the message at this path there.
@@ -31,10 +32,10 @@ impl Promises {
         // To take a lease and to give it back does more than this.
         fcntl_getfd(&file)?;
         fcntl_getfd(&file)?;
-        fs::metadata(&self.folder)?;
+        self.folder.metadata()?;
         self.slots.write_all_at(&[0; 512], 0)?;
         self.bare.read(&mut file, length)?;
-        fs::metadata(&self.folder)?;
+        self.folder.metadata()?;
         self.slots.write_all_at(&[0], 0)?;
         self.bare.post(length)?;
         file.metadata()?;

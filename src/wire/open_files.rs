@@ -6,7 +6,7 @@ use crate::target::make_room_for;
 /// What is open beside: watchers, lanes, and something to spare.
 const FILES_BESIDE: u64 = 60;
 /// A Maildir: its folders, and what it has in hand.
-const FILES_EACH_MAILDIR: u64 = 4;
+const FILES_EACH_MAILDIR: u64 = 6;
 /// A message in hand: its file, its connection or its pipes, and one more while either is made.
 const FILES_EACH_HAND: u64 = 3;
 /// The process of a worker: its pipes and its lease; and as many for a successor.
