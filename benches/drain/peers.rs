@@ -41,6 +41,9 @@ impl Bench {
         let address = &self.receiver.address;
         let mut command = Command::new("timeout");
         command.args(["--foreground", "--signal=KILL", "300"]);
+        // By cargo's every program would look for its libraries in places where they are not. Ours starts programs with
+        // an environment of its own, so it would be spared what bare spawning is not.
+        command.env_remove("LD_LIBRARY_PATH");
         if peer == MAILDIRQ {
             command.arg(maildirq()).arg("drain").arg("--maildir").arg(maildir);
             command.args(["--post", &format!("http://{address}/"), "--concurrency", &self.connections]);
