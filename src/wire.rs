@@ -455,9 +455,15 @@ fn workers(
 )]
 struct Unattainable(Account);
 
-/// The threads that hands are spread over, one for each core. Each lane has its own connections and
+/// How many lanes there are for each core: while one waits for the disk another one works.
+const LANES_EACH_CORE: usize = 2;
+
+/// The threads that so many hands are spread over. Each lane has its own connections and
 /// does its own work on files, so that nothing is handed from thread to thread on a message's way.
 fn lanes(hands: usize) -> usize {
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    hands.clamp(1, cores)
+    hands.clamp(1, most_lanes())
+}
+
+fn most_lanes() -> usize {
+    LANES_EACH_CORE * thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

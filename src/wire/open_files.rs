@@ -1,12 +1,15 @@
 //! How many files a run has open, and how much work fits into those that it may open.
 
+use super::most_lanes;
 use crate::config::{Config, Queue, TargetKind};
 use crate::target::make_room_for;
 
-/// What is open beside: watchers, lanes, and something to spare.
-const FILES_BESIDE: u64 = 60;
+/// What is open beside: watchers, and something to spare.
+const FILES_BESIDE: u64 = 52;
 /// A Maildir: its folders, and what it has in hand.
 const FILES_EACH_MAILDIR: u64 = 6;
+/// What a lane waits by.
+const FILES_EACH_LANE: u64 = 4;
 /// A message in hand: its file, its connection or its pipes, and one more while either is made.
 const FILES_EACH_HAND: u64 = 3;
 /// The process of a worker: its pipes and its lease; and as many for a successor.
@@ -39,13 +42,20 @@ impl Crowd {
 
 /// How many messages can be in hand at a time where so many files may be open; None is no limit.
 pub fn hands_within(files: Option<u64>, crowd: Crowd) -> usize {
-    let room = files.map_or(u64::MAX, |files| files.saturating_sub(crowd.files()) / FILES_EACH_HAND);
-    usize::try_from(room).unwrap_or(usize::MAX)
+    let room = files.map_or(u64::MAX, |files| files.saturating_sub(crowd.files()));
+    // The first have a lane each.
+    let (lanes, each_with_lane) = (most_lanes() as u64, FILES_EACH_HAND + FILES_EACH_LANE);
+    let hands = match room.checked_sub(lanes * each_with_lane) {
+        Some(rest) => lanes + rest / FILES_EACH_HAND,
+        None => room / each_with_lane,
+    };
+    usize::try_from(hands).unwrap_or(usize::MAX)
 }
 
 /// How many files must be allowed to be open for so many messages in hand.
 pub fn files_for(hands: usize, crowd: Crowd) -> u64 {
-    crowd.files() + FILES_EACH_HAND * hands as u64
+    let lanes = hands.min(most_lanes()) as u64;
+    crowd.files() + FILES_EACH_HAND * hands as u64 + FILES_EACH_LANE * lanes
 }
 
 /// Asks for as many open files as are needed, and gives targets no more at a time than fit.
