@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rustix::io::fcntl_getfd;
@@ -14,7 +14,7 @@ use crate::bare::{Bare, claim};
 pub struct Promises {
     bare: Bare,
     slots: File,
-    folder: File,
+    folder: PathBuf,
 }
 
 impl Promises {
@@ -22,8 +22,7 @@ impl Promises {
     pub fn new(new: &Path, address: &str) -> Result<Self> {
         let folder = new.join("../promises");
         fs::create_dir_all(&folder)?;
-        let slots = tempfile::tempfile_in(&folder)?;
-        Ok(Promises { bare: Bare::new(address)?, slots, folder: File::open(folder)? })
+        Ok(Promises { bare: Bare::new(address)?, slots: tempfile::tempfile_in(&folder)?, folder })
     }
 
     /// Takes the message at this path there.
@@ -32,10 +31,10 @@ impl Promises {
         // To take a lease and to give it back does more than this.
         fcntl_getfd(&file)?;
         fcntl_getfd(&file)?;
-        self.folder.metadata()?;
+        fs::metadata(&self.folder)?;
         self.slots.write_all_at(&[0; 512], 0)?;
         self.bare.read(&mut file, length)?;
-        self.folder.metadata()?;
+        fs::metadata(&self.folder)?;
         self.slots.write_all_at(&[0], 0)?;
         self.bare.post(length)?;
         file.metadata()?;

@@ -7,7 +7,7 @@ use crate::target::make_room_for;
 /// What is open beside: watchers, and something to spare.
 const FILES_BESIDE: u64 = 52;
 /// A Maildir: its folders, and what it has in hand.
-const FILES_EACH_MAILDIR: u64 = 6;
+const FILES_EACH_MAILDIR: u64 = 4;
 /// What a lane waits by.
 const FILES_EACH_LANE: u64 = 4;
 /// A message in hand: its file, its connection or its pipes, and one more while either is made.

@@ -11,13 +11,10 @@ const SETTLED: Duration = Duration::from_millis(150);
 /// What one small message that is taken at its first try costs, one of many that have been there for a moment.
 const HAPPY_PATH: &[(&str, u64, &str)] = &[
     ("openat", 1, "the message"),
-    (
-        "fstat",
-        4,
-        "the file: regular, settled? unchanged before it is removed? the folders of stories, of pauses: still empty?",
-    ),
+    ("fstat", 2, "is it a regular file, and settled? before it is removed: is it unchanged, and so under its name?"),
     ("flock", 1, "the claim"),
     ("fcntl", 2, "is anybody still writing it? a lease, taken and given back"),
+    ("newfstatat", 2, "are there still no stories at all? nor pauses?"),
     ("pwrite64", 2, "the slot: reading, sending"),
     ("pread64", 1, "all of it"),
     ("writev", 1, "the request, header and body at once"),
