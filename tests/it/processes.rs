@@ -299,7 +299,6 @@ const MISBEHAVIOUR: &[&str] = &[
 #[test]
 fn whatever_a_command_does_its_place_is_free_again() {
     let maildir = Maildir::in_memory();
-    let mut ledger = Ledger::produce(&maildir, MISBEHAVIOUR.len() as u64, 34);
     let mut text =
         String::from("echo $MAILDIRQ_ID >>.ids; if test $MAILDIRQ_ATTEMPT = 1; then case $(grep -am1 X-Ledger) in\n");
     for (number, how) in MISBEHAVIOUR.iter().enumerate() {
@@ -310,7 +309,10 @@ fn whatever_a_command_does_its_place_is_free_again() {
                     retry = { min_delay = '1ms', max_delay = '10ms' }";
     let watch = Maildirq::watch_config(&script.config(&maildir, settings)).start();
     watch.wait_for_event("ready");
+    // Its lanes are still to begin.
+    watch.wait_until_it_rests("");
     let checkup = Checkup::begin(&watch);
+    let mut ledger = Ledger::produce(&maildir, MISBEHAVIOUR.len() as u64, 34);
 
     wait_until("all are done", 3 * SOON, || maildir.waiting().is_empty());
 

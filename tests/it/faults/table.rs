@@ -64,6 +64,10 @@ pub const CALLS: &[(&str, &[&str])] = &[
 /// How often a thread waits is up to the machine: it may find all that it waits for at once, or bit by bit.
 pub const UP_TO_THE_MACHINE: &[&str] = &["epoll_wait", "futex"];
 
+/// What a lane does only in a run that takes a while: it looks whether there are stories and pauses at all, where their
+/// folders were left alone for long enough to tell (ADR 13). Those of a first start have just been made.
+pub const UP_TO_THE_TIME: &[&str] = &["getdents64"];
+
 /// How the runtime hears that a command has ended: no failure, and which thread does it is up to the machine. So the
 /// whole process is killed at it, and that has to be hit once: several ends that come together are heard once.
 pub const SIGNALS_OF_COMMANDS: [&str; 2] = ["recvfrom", "sendto"];
