@@ -160,10 +160,12 @@ fn a_poison_mail_does_not_bring_down_an_app_that_recovers() {
     const GOOD: usize = 20;
     // With so many at a time it recovers for longer than there is mail.
     const STEPS_BEYOND: usize = 64;
-    let (app, maildir) = (App::answering(|_| Answer::status(503)), with_mail(GOOD));
-    maildir.deliver("Subject: poison\n\ndrink me\n");
+    // One alone brings it down: of many that are on their way then, some would have the old answer and some the new.
+    let (app, maildir) = (App::answering(|_| Answer::status(503)), with_mail(1));
     let watch = Maildirq::watch_with(&maildir, &app.url(), SETTINGS).concurrency(STEPS_BEYOND).start();
     watch.wait_for_event("target_down");
+    (1..GOOD).for_each(|number| drop(maildir.deliver(format!("Subject: good {number}\n\nhi\n"))));
+    maildir.deliver("Subject: poison\n\ndrink me\n");
 
     app.answer_with(|request| if is_poison(request) { Answer::status(500) } else { Answer::ok() });
 
