@@ -1,6 +1,7 @@
 //! An app that is down is left in peace: it is probed, and its mail waits without being charged (T27).
 
 use std::fs::{self, File};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -157,8 +158,8 @@ fn a_poison_mail_that_brings_the_target_down_does_not_stay_the_only_probe() {
 
 #[test]
 fn a_poison_mail_does_not_bring_down_an_app_that_recovers() {
-    const GOOD: usize = 20;
-    // With so many at a time it recovers for longer than there is mail.
+    const GOOD: usize = 60;
+    // With so many at a time it recovers for longer than there is mail: 1 + 2 + … + 32 have to come through.
     const STEPS_BEYOND: usize = 64;
     // One alone brings it down: of many that are on their way then, some would have the old answer and some the new.
     let (app, maildir) = (App::answering(|_| Answer::status(503)), with_mail(1));
@@ -178,8 +179,9 @@ fn a_poison_mail_does_not_bring_down_an_app_that_recovers() {
         (*downs < 2).then_some(line)
     });
     let done = up_to_the_second.filter(|line| line.contains("\"outcome\":\"done\"")).count();
-    // On a busy machine a few are in hand and not yet sent while the poison fails twice in a row.
-    assert!(done >= GOOD * 3 / 4, "it was down again when {done} of {GOOD} were done");
+    // Each lane may just be claiming one, which does not wait any more, while the poison fails twice in a row.
+    let just_claimed = 2 * thread::available_parallelism().unwrap().get();
+    assert!(done + just_claimed >= GOOD, "it was down again while good mail waited: {done} of {GOOD} were done");
     wait_until("only the poison is left", SOON, || maildir.waiting().len() == 1);
     assert_eq!((maildir.waiting().len(), maildir.dead().len()), (1, 0));
 }
