@@ -1,6 +1,6 @@
 //! What only `unsafe` code can ask of the system: here is all of it.
 //!
-//! Two things are asked that no crate makes safe.
+//! Three things are asked that no crate makes safe.
 //!
 //! **Whether a file is open for writing anywhere.** `F_SETLEASE` of fcntl(2) tells.
 //!
@@ -8,6 +8,8 @@
 //! and a copy of all our memory, as it was at that moment: a lock that another thread held stays locked for ever, the
 //! allocator's among them. So the steps make system calls only, by way of `rustix`, which does nothing beside; all
 //! that they need was made before, and nothing of it is dropped there.
+//!
+//! **To wait for a descriptor that tokio has no type for.** Tokio cannot know that it stays what it is meanwhile.
 
 #![allow(unsafe_code)]
 
@@ -25,6 +27,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// The number that a program knows its lease by.
 const LEASE: RawFd = 3;
@@ -47,6 +50,15 @@ fn set_lease(file: &File, kind: libc::c_int) -> Result<(), Errno> {
     // integer; no memory is handed over.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
     if result == 0 { Ok(()) } else { Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)) }
+}
+
+/// A descriptor that can be waited for until there is something to read, within a runtime of tokio's with its I/O.
+///
+/// # Errors
+/// It is of a kind that cannot be waited for, or the system has no memory left.
+pub(crate) fn wait_for_reading(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, and the same, until it is dropped, and nobody but the `AsyncFd` has it.
+    unsafe { Ok(AsyncFd::register_with_interest(descriptor, Interest::READABLE)?) }
 }
 
 /// What a new process does before it becomes its program, in this order.

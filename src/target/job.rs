@@ -1,17 +1,16 @@
 //! A program that runs, with all that it starts: a group of processes that ends as one.
 
+use super::exit_watch::{ExitWatch, ended_as, has_ended};
 use super::orphans::Orphans;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process, waitid};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 use std::fmt::Display;
 use std::future::{Future, pending};
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
-use tokio::signal::unix::{self, SignalKind, signal};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How long what a program leaves behind may hold up the end of an attempt.
 pub(super) const REST: Duration = Duration::from_secs(1);
@@ -30,11 +29,7 @@ pub(super) struct Job {
     family: Option<Family>,
     main: Pid,
     group: Arc<Group>,
-    /// Whether any child of ours may have ended. A signal tells that on any kernel; and listening to
-    /// it undoes an ignored SIGCHLD that we may have been started with, which would lose exit codes.
-    children: unix::Signal,
-    /// It was not over when it was looked at, and no child of ours has ended since.
-    is_running: bool,
+    exit: ExitWatch,
 }
 
 /// The process group of a program, as long as its number means nobody else.
@@ -81,12 +76,12 @@ impl Job {
     /// Starts a program, in a process group of its own. `mark` is a variable of its environment, with its
     /// value, that no other program has.
     pub(super) fn start(command: &mut Command, mark: String) -> io::Result<Job> {
-        let children = signal(SignalKind::child())?;
         let (child, orphans) = Orphans::of(command, mark)?;
         let main = Pid::from_child(&child);
         let group = Arc::new(Group(Mutex::new(Some(main))));
         let family = Family { child: Some(child), main, group: Arc::clone(&group), orphans };
-        Ok(Job { family: Some(family), main, group, children, is_running: false })
+        let exit = ExitWatch::of(main)?;
+        Ok(Job { family: Some(family), main, group, exit })
     }
 
     fn child(&mut self) -> Option<&mut Child> {
@@ -176,7 +171,7 @@ impl Job {
         }?;
         let at = Instant::now();
         let family = self.family.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        let is_over = family.end_orphans(&mut self.children, at + rest).await;
+        let is_over = family.end_orphans(at + rest).await;
         let family = self.family.take().ok_or(io::ErrorKind::NotFound)?;
         let status = if is_over {
             family.take_off()?
@@ -204,16 +199,7 @@ impl Job {
 
     /// Waits for the end of the main process.
     pub(super) async fn ended(&mut self) -> io::Result<()> {
-        loop {
-            if !self.is_running {
-                if has_ended(self.main)? {
-                    return Ok(());
-                }
-                self.is_running = true;
-            }
-            self.children.recv().await;
-            self.is_running = false;
-        }
+        self.exit.ended().await
     }
 
     /// Kills all of it at once, and waits a moment until it is gone.
@@ -227,7 +213,7 @@ impl Job {
 impl Family {
     /// The main process is kept on the process table until this is over, so that its number, which is
     /// the group's, means nobody else. Returns whether it is; else something is still there.
-    async fn end_orphans(&mut self, children: &mut unix::Signal, deadline: Instant) -> bool {
+    async fn end_orphans(&mut self, deadline: Instant) -> bool {
         let kill_at = Instant::now() + ORPHANS_GRACE;
         let mut pause = Duration::from_millis(1);
         let asked = self.orphans.signal_group(Signal::TERM);
@@ -242,8 +228,7 @@ impl Family {
                     return true;
                 }
             }
-            // An orphan that ends wakes us by its signal, for it is our child.
-            let _ = timeout_at(deadline.min(Instant::now() + pause), children.recv()).await;
+            sleep_until(deadline.min(Instant::now() + pause)).await;
             pause = LOOK_AGAIN.min(pause * 2);
             look = if Instant::now() < kill_at { self.orphans.ask() } else { self.orphans.kill() };
         }
@@ -314,20 +299,6 @@ impl Drop for Family {
             self.orphans.leave_main(child);
         }
     }
-}
-
-/// Whether our child has ended. It stays on the process table.
-fn has_ended(pid: Pid) -> io::Result<bool> {
-    Ok(ended_as(pid)?.is_some())
-}
-
-/// How our child has ended, if it has. It stays on the process table.
-fn ended_as(pid: Pid) -> io::Result<Option<ExitStatus>> {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    let Some(status) = waitid(WaitId::Pid(pid), options)? else { return Ok(None) };
-    // As wait(2) has it.
-    let code = status.exit_status().map(|code| code << 8);
-    Ok(code.or(status.terminating_signal()).map(ExitStatus::from_raw))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::super::orphans::adopt;
 use super::*;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::RwLockReadGuard;
 use tempfile::TempDir;

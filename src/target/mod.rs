@@ -1,6 +1,6 @@
 //! Where messages go. Each kind of target is one file, with its configuration, its code and its
 //! tests; `address`, `client`, `plain`, `request`, `body`, `headers`, `sign` and `tls` belong to `url`, and `probe` finds out
-//! whether one can be reached; `children`, `environment`, `macros`, `open_files`, `recipient`, `job`, `last_lines`, `orphans`
+//! whether one can be reached; `children`, `environment`, `exit_watch`, `macros`, `open_files`, `recipient`, `job`, `last_lines`, `orphans`
 //! and `stdin` belong to `command`, and `answer` to both.
 
 mod address;
@@ -11,6 +11,7 @@ mod children;
 mod client;
 mod command;
 mod environment;
+mod exit_watch;
 mod headers;
 mod job;
 mod last_lines;

@@ -13,13 +13,15 @@ use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, waitpid,
 };
 use rustix::thread::gettid;
+use signal_hook::consts::SIGCHLD;
+use signal_hook::flag;
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::str::SplitAsciiWhitespace;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// The main processes that did not end even when killed, which somebody has to take off the process
 /// table some day. While it is locked nobody else does so, hence no number of a process is used anew
@@ -44,8 +46,21 @@ fn mains() -> MutexGuard<'static, BTreeSet<i32>> {
 }
 
 /// Makes this process the one to which all orphans below it come.
+///
+/// Where it was started with SIGCHLD ignored it listens to that from now on: ignoring it would lose exit codes.
 pub(super) fn adopt() -> io::Result<()> {
+    // Where that cannot be told it does no harm.
+    if is_ignored(SIGCHLD).unwrap_or(true) {
+        flag::register(SIGCHLD, Arc::default())?;
+    }
     Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// Whether a signal does nothing here, by the mask that `proc_pid_status(5)` tells of.
+fn is_ignored(signal: i32) -> io::Result<bool> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    Ok(mask.ok_or_else(|| cannot_tell("which signals are ignored"))? >> (signal - 1) & 1 == 1)
 }
 
 /// Takes off the process table what programs that still run have left behind and what has ended since.

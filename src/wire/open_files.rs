@@ -10,10 +10,10 @@ const FILES_BESIDE: u64 = 52;
 const FILES_EACH_MAILDIR: u64 = 4;
 /// What a lane waits by.
 const FILES_EACH_LANE: u64 = 4;
-/// A message in hand: its file, its connection or its pipes, and one more while either is made.
-const FILES_EACH_HAND: u64 = 3;
-/// The process of a worker: its pipes and its lease; and as many for a successor.
-const FILES_EACH_WORKER: u64 = 10;
+/// A message in hand: its file; its connection, or its process and the pipes of that; one more while they are made.
+const FILES_EACH_HAND: u64 = 4;
+/// The process of a worker, its pipes and its lease; and as many for a successor.
+const FILES_EACH_WORKER: u64 = 12;
 
 /// What may be open, and by how many.
 #[derive(Clone, Copy, Debug)]

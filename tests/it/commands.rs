@@ -81,6 +81,20 @@ fn a_target_has_meanings_of_its_own() {
 }
 
 /// Not a copy of it: what the command holds is the file in `new/`, and the lock on it.
+/// The system throws exit codes away where SIGCHLD is ignored, which a program inherits.
+#[test]
+fn exit_codes_are_heard_by_whoever_was_started_to_ignore_them() {
+    let (maildir, script) = (Maildir::new(), Script::new(OBEDIENT));
+    maildir.deliver(wanting(0));
+    maildir.deliver(wanting(100));
+
+    let drain = Maildirq::drain_config(&script.config(&maildir, UNDAUNTED));
+    let drain = drain.by_way_of(&["env", "--ignore-signal=CHLD"]).run();
+
+    assert_eq!(drain.exit(), Exit::SomeDead);
+    assert_eq!((maildir.waiting().len(), maildir.dead().len()), (0, 1));
+}
+
 #[test]
 fn standard_input_is_the_claimed_file() {
     let maildir = Maildir::new();

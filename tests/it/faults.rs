@@ -17,7 +17,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::support::Exit;
 use scene::{Drained, Place, Scene, Way};
-use table::{AT_STORIES, CALLS, LEFT_ALONE, SIGNALS_OF_COMMANDS, UP_TO_THE_MACHINE, UP_TO_THE_TIME};
+use table::{AT_STORIES, CALLS, LEFT_ALONE, UP_TO_THE_MACHINE, UP_TO_THE_TIME};
 
 /// More calls of one name than so few mails can explain. A loop that gets so far was cut off.
 const ENOUGH: usize = 300;
@@ -120,10 +120,7 @@ impl Loop {
         let trace = undisturbed.trace;
         let main =
             if place == Place::Process { trace.find("SIGPIPE").expect("the runtime of Rust ignores it") } else { 0 };
-        let (mut calls, before_main) = (count_calls(&trace), count_calls(&trace[..main]));
-        if way == Way::Command {
-            calls.extend(SIGNALS_OF_COMMANDS.map(|call| (call.to_owned(), 1)));
-        }
+        let (calls, before_main) = (count_calls(&trace), count_calls(&trace[..main]));
         assert!(calls.len() > 3, "{calls:?}");
         Loop { way, place, calls, before_main, tally: Tally::default() }
     }
@@ -142,12 +139,8 @@ impl Loop {
     }
 
     fn fail_with(self, most: usize) {
-        let way = self.way;
         self.tamper(
-            |call, errnos| {
-                let errnos = if hears_signals(way, call) { &[] } else { errnos };
-                errnos.iter().take(most).map(|errno| format!("error={errno}")).collect()
-            },
+            |_, errnos| errnos.iter().take(most).map(|errno| format!("error={errno}")).collect(),
             |run| run.trace.contains("(INJECTED)") && run.exit != KILLED,
         );
     }
@@ -175,17 +168,16 @@ impl Loop {
             return;
         }
         let before_main = self.before_main.get(call).copied().unwrap_or(0);
-        let place = if hears_signals(self.way, call) { Place::Process } else { self.place };
         let mut hits = 0;
         for nth in before_main + 1..before_main + ENOUGH {
-            let is_hit = self.once(place, &format!("{call}:{how}:when={nth}"), at_stories, is_hit);
+            let is_hit = self.once(&format!("{call}:{how}:when={nth}"), at_stories, is_hit);
             hits += usize::from(is_hit);
             if !is_hit && (nth > count || at_stories) {
                 break;
             }
         }
         let expected = count.saturating_sub(before_main);
-        let is_open = at_stories || hears_signals(self.way, call) || UP_TO_THE_MACHINE.contains(&call);
+        let is_open = at_stories || UP_TO_THE_MACHINE.contains(&call);
         let least = match () {
             () if self.place == LANE && UP_TO_THE_TIME.contains(&call) => 0,
             () if is_open => 1,
@@ -197,7 +189,7 @@ impl Loop {
     }
 
     /// One disturbed run and its recovery. Says whether the tampering took place.
-    fn once(&mut self, place: Place, tampering: &str, at_stories: bool, is_hit: &impl Fn(&Drained) -> bool) -> bool {
+    fn once(&mut self, tampering: &str, at_stories: bool, is_hit: &impl Fn(&Drained) -> bool) -> bool {
         let tally = &mut self.tally;
         tally.runs += 1;
         let mut scene = Scene::set(self.way, tally.runs as u64);
@@ -205,7 +197,7 @@ impl Loop {
         if at_stories {
             options.extend(scene.only_at_stories());
         }
-        let run = scene.disturb(place, &options);
+        let run = scene.disturb(self.place, &options);
         let is_hit = is_hit(&run);
         tally.hits += usize::from(is_hit);
         let exit = run.exit;
@@ -224,11 +216,6 @@ impl Loop {
         }
         is_hit
     }
-}
-
-/// Whether this is how the runtime hears that a command has ended.
-fn hears_signals(way: Way, call: &str) -> bool {
-    way == Way::Command && SIGNALS_OF_COMMANDS.contains(&call)
 }
 
 impl Display for Tally {

@@ -2,7 +2,7 @@
 
 /// What each call fails with, beside killing the process at it: EIO, and what else the kernel may say there and
 /// means something of its own. None where the kernel has nothing to say (the process's own limits, the wake-up of a
-/// thread or of the runtime at a signal), or where the runtime does not do without at its very start (a socketpair for the signals).
+/// thread), or where the runtime does not do without at its very start (a socketpair for the signals).
 pub const CALLS: &[(&str, &[&str])] = &[
     // Files.
     ("access", &["EIO"]),
@@ -58,7 +58,7 @@ pub const CALLS: &[(&str, &[&str])] = &[
     ("waitid", &["EINTR"]),
     // Commands.
     ("kill", &["EPERM"]),
-    ("sendto", &[]),
+    ("pidfd_open", &["ENOSYS", "EMFILE"]),
 ];
 
 /// How often a thread waits is up to the machine: it may find all that it waits for at once, or bit by bit.
@@ -67,10 +67,6 @@ pub const UP_TO_THE_MACHINE: &[&str] = &["epoll_wait", "futex"];
 /// What a lane does only in a run that takes a while: it looks whether there are stories and pauses at all, where their
 /// folders were left alone for long enough to tell (ADR 13). Those of a first start have just been made.
 pub const UP_TO_THE_TIME: &[&str] = &["getdents64"];
-
-/// How the runtime hears that a command has ended: no failure, and which thread does it is up to the machine. So the
-/// whole process is killed at it, and that has to be hit once: several ends that come together are heard once.
-pub const SIGNALS_OF_COMMANDS: [&str; 2] = ["recvfrom", "sendto"];
 
 /// What fails only where it is done to a story. Elsewhere it wakes a thread, which cannot fail, or it is the log.
 pub const AT_STORIES: &[&str] = &["write"];
