@@ -14,6 +14,9 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+/// How many messages are counted at a time, while nobody can take one: that is half a millisecond.
+pub(super) const BITE: u32 = 4096;
+
 /// A message of one of the Maildirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key {
@@ -317,10 +320,12 @@ impl Backlog {
         self.lineup.parked_under(target)
     }
 
-    /// What is known of a Maildir's messages that wait or are worked on.
-    pub(super) fn in_hand(&self, maildir: u32) -> InHand {
-        let mut found = InHand::default();
-        let entries = self.maildirs.get(&maildir).into_iter().flat_map(Known::entries);
+    /// Counts what is known of a Maildir's messages that wait or are worked on: at most [`BITE`] of them, by their
+    /// numbers from this one on. Returns the number to go on from, unless these were the last.
+    pub(super) fn count_in_hand(&self, maildir: u32, from: u32, found: &mut InHand) -> Option<u32> {
+        let known = self.maildirs.get(&maildir)?;
+        let end = from.saturating_add(BITE);
+        let entries = (from..end).filter_map(|number| known.at(number));
         for entry in entries.filter(|entry| entry.place != Place::Odd) {
             let pile = match (entry.place, entry.awaits, entry.turn) {
                 (Place::Held, ..) | (Place::Waiting(_), Awaits::Holder, _) => &mut found.running,
@@ -329,7 +334,7 @@ impl Backlog {
             };
             pile.add(delivered_at(&entry.name));
         }
-        found
+        known.may_have(end).then_some(end)
     }
 
     /// When the first waiting message is due.

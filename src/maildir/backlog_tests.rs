@@ -1,6 +1,7 @@
 //! Which messages are known, and whose turn it is.
 
 use super::*;
+use std::iter;
 use std::time::{Duration, UNIX_EPOCH};
 
 fn at(seconds: u64) -> SystemTime {
@@ -38,7 +39,7 @@ fn the_oldest_goes_first_and_each_once() {
     let mut backlog = three();
     backlog.add_ready(key(2), &name(2), at(5));
     assert_eq!(backlog.ready_count(), 3);
-    let taken: Vec<_> = std::iter::from_fn(|| take(&mut backlog, 99)).collect();
+    let taken: Vec<_> = iter::from_fn(|| take(&mut backlog, 99)).collect();
     assert_eq!(taken, ["2", "3", "1"]);
 }
 
@@ -214,6 +215,33 @@ fn what_waits_for_its_target_is_taken_when_a_person_asks_for_it() {
     assert!(backlog.told_anew(key(1), at(100)) && backlog.told_anew(key(2), at(101)));
     // It is in hand.
     assert!(!backlog.told_anew(key(3), at(102)));
-    let taken: Vec<_> = std::iter::from_fn(|| take(&mut backlog, 200)).collect();
+    let taken: Vec<_> = iter::from_fn(|| take(&mut backlog, 200)).collect();
     assert_eq!(taken, ["1", "2"]);
+}
+
+#[test]
+fn of_many_messages_some_are_counted_at_a_time() {
+    let mut backlog = empty();
+    let key =
+        |number: u32| Key { maildir: 7, id: Id::from_digest(&std::array::from_fn(|at| number.to_be_bytes()[at % 4])) };
+    let count = 2 * BITE + 10;
+    for number in 0..count {
+        let name = OsString::from(format!("{}.a.b", 1_762_087_331 + number));
+        if number % 4 == 0 {
+            backlog.add_waiting(key(number), &name, at(9));
+        } else {
+            backlog.add_ready(key(number), &name, at(0));
+        }
+    }
+    let mut found = InHand::default();
+    let mut from = Some(0);
+    let bites: Vec<u64> = iter::from_fn(|| {
+        let before = found.new.count + found.retry.count;
+        from = backlog.count_in_hand(7, from?, &mut found);
+        Some(found.new.count + found.retry.count - before)
+    })
+    .collect();
+    assert!(bites.iter().all(|&counted| counted <= BITE.into()), "{bites:?}");
+    assert_eq!((found.new.count, found.retry.count), (u64::from(count - count.div_ceil(4)), count.div_ceil(4).into()));
+    assert_eq!((found.retry.oldest, found.new.oldest), (Some(at(1_762_087_331)), Some(at(1_762_087_332))));
 }

@@ -42,7 +42,7 @@ impl MaildirQueue {
         let mut census = Census { is_partial, ..Census::default() };
         let mut known = BTreeMap::new();
         for maildir in &maildirs {
-            let InHand { new, running, retry } = self.common().backlog().in_hand(maildir.number);
+            let InHand { new, running, retry } = maildir.in_hand();
             census.new += new.count;
             census.running += running.count;
             census.retry += retry.count;

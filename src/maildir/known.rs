@@ -83,6 +83,11 @@ impl Known {
         self.at_mut(self.number(id)?)
     }
 
+    /// Whether this number, or a higher one, may be that of a message.
+    pub(super) fn may_have(&self, number: u32) -> bool {
+        (number as usize) < self.entries.capacity()
+    }
+
     /// All of them, in no order.
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().map(|(_, entry)| entry)

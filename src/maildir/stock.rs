@@ -11,10 +11,14 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 /// So many names without a Maildir time are looked at for how old they are; of the others only the number is known.
 const LOOKED_AT: usize = 1000;
+
+/// How long others have the backlog for themselves between two bites: one wakes up in that time.
+const GIVE_WAY: Duration = Duration::from_micros(50);
 
 /// What there is of one state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +62,19 @@ pub struct Stock {
 }
 
 impl Maildir {
+    /// What is known of its messages that wait or are worked on. Of a million it takes a while, in which they may be
+    /// taken: so it is not what there was at one moment.
+    pub(super) fn in_hand(&self) -> InHand {
+        let mut found = InHand::default();
+        let mut from = self.common.backlog().count_in_hand(self.number, 0, &mut found);
+        while let Some(number) = from {
+            // Whoever lets go of a lock and takes it again at once has it before those that wait for it.
+            thread::sleep(GIVE_WAY);
+            from = self.common.backlog().count_in_hand(self.number, number, &mut found);
+        }
+        found
+    }
+
     /// How much there is. It lists folders, which takes as long as the disk does.
     pub(super) fn stock(&self) -> Stock {
         let listed = |folders: &[&str]| {
@@ -69,7 +86,7 @@ impl Maildir {
             pile
         };
         let all = listed(&["new"]);
-        let InHand { mut new, running, retry } = self.common.backlog().in_hand(self.number);
+        let InHand { mut new, running, retry } = self.in_hand();
         // What is not in memory yet is new: there is not room for all of a large backlog.
         new.count = all.count.saturating_sub(running.count + retry.count);
         let known = [running.oldest, retry.oldest].into_iter().flatten().min();
