@@ -21,7 +21,6 @@ pub(super) fn log_attempt(
         return;
     }
     let dur_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let message_id = message.header().get("message-id").map(printable);
     let reason = match settlement {
         Settlement::Dead { note } => &note.reason,
         _ => outcome.reason(),
@@ -41,7 +40,8 @@ pub(super) fn log_attempt(
                 status = outcome.status(),
                 dur_ms,
                 due = $due,
-                message_id,
+                // Looked for only where the line is written.
+                message_id = message.header().get("message-id").map(printable),
                 reason,
             )
         };

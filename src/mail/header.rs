@@ -8,6 +8,8 @@ use memchr::memchr;
 /// How much of a message is searched for header fields, in bytes.
 pub const HEADER_LIMIT: usize = 64 * 1024;
 
+const RECEIVED: &[u8] = b"Received";
+
 /// The header section of a message: its first bytes, up to the blank line or [`HEADER_LIMIT`].
 #[derive(Clone, Copy, Debug)]
 pub struct Header<'a> {
@@ -17,10 +19,19 @@ pub struct Header<'a> {
 impl<'a> Header<'a> {
     /// The header at the beginning of `message`, which may be cut off anywhere.
     pub fn of(message: &'a [u8]) -> Self {
+        Self::up_to(message, |_| false)
+    }
+
+    /// The part of it that [`Header::of_delivery`] gives, which is found without reading on.
+    pub fn top_of(message: &'a [u8]) -> Self {
+        Self::up_to(message, is_received)
+    }
+
+    fn up_to(message: &'a [u8], is_end: impl Fn(&[u8]) -> bool) -> Self {
         let searched = &message[..message.len().min(HEADER_LIMIT)];
         let mut end = 0;
         for line in lines(searched) {
-            if matches!(Line::of(line), Line::Blank | Line::Text) {
+            if matches!(Line::of(line), Line::Blank | Line::Text) || is_end(line) {
                 break;
             }
             end += line.len();
@@ -58,7 +69,7 @@ impl<'a> Header<'a> {
     /// The fields that the last delivery has put on top: those above the first `Received`. What stands
     /// below was there before, and anybody can have written it.
     pub fn of_delivery(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.fields().take_while(|(name, _)| !name.eq_ignore_ascii_case(b"Received"))
+        self.fields().take_while(|(name, _)| !name.eq_ignore_ascii_case(RECEIVED))
     }
 
     /// The value of the first field called `name` (in any case), trimmed.
@@ -100,6 +111,11 @@ impl Line {
         let is_field = || line.starts_with(b":") || split_field(line).is_some();
         if is_folded || is_field() || is_separator() { Line::Header } else { Line::Text }
     }
+}
+
+/// Whether this line begins a field that an MTA has written at a hop.
+fn is_received(line: &[u8]) -> bool {
+    split_field(line).is_some_and(|(name, _)| name.eq_ignore_ascii_case(RECEIVED))
 }
 
 /// The lines of these bytes, with their line ends.
@@ -162,6 +178,21 @@ mod tests {
         assert_eq!(fields(mail), [("Subject".into(), " x".into())]);
         assert_eq!(fields(b"A: 1\n: 2\nB: 3\n").len(), 2);
         assert_eq!(fields(b"A: 1\n \nB: 2\n").len(), 2, "a line of blanks is a folded one");
+    }
+
+    #[test]
+    fn the_top_is_what_the_last_delivery_has_written() {
+        for mail in [
+            &b"Return-Path: <a>\nDelivered-To: b\nRECEIVED : x\n by y\nDelivered-To: c\nReceived: z\n\n"[..],
+            b"Delivered-To: b\n Received: folded\nX-Received: x\nReceived: y\nTo: z\n\n",
+            b"Received: x\nTo: y\n\n",
+            b"From a Thu 00:00\nTo: y\n\nReceived: in the body\nTo: z\n",
+            b"To: y\nno field\nTo: z\n",
+            b"",
+        ] {
+            let top: Vec<_> = Header::top_of(mail).fields().collect();
+            assert_eq!(top, Header::of(mail).of_delivery().collect::<Vec<_>>(), "{}", mail.escape_ascii());
+        }
     }
 
     #[test]

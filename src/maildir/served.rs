@@ -239,7 +239,7 @@ impl Maildir {
         match examined {
             Ok(Finding::Mail(body)) => {
                 let (Body::Whole(head) | Body::File { head, .. }) = &body;
-                let envelope = Envelope::read(Header::of(head), &self.options.envelope);
+                let envelope = Envelope::read(Header::top_of(head), &self.options.envelope);
                 let (queue, place) = (Arc::clone(&self.options.queue), self.options.place.clone());
                 let (name, route) = (shown(&candidate.name), "".into());
                 let message = Message { id, name, queue, place, route, envelope, arrived, body, file, history };
