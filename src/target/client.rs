@@ -162,9 +162,9 @@ impl Answer {
     }
 
     /// Ends with it. Its connection serves the next request, where the answer was read to its end.
-    pub(super) async fn end(self) {
+    pub(super) fn end(self) {
         if let Answer::Plain(answer) = self {
-            answer.end().await;
+            answer.end();
         }
     }
 }

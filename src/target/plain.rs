@@ -15,15 +15,17 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
 use std::error::Error;
-use std::future::{poll_fn, ready};
+use std::future::poll_fn;
 use std::io;
 use std::iter;
 use std::mem::replace;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt;
 
@@ -114,7 +116,7 @@ impl Plain {
     /// There is no whole header of an answer.
     pub(super) async fn send(&self, request: impl Fn() -> Request<PieceBody>) -> Result<Answer, PlainError> {
         while let Some(mut connection) = self.idle.take() {
-            if !connection.is_ready().await {
+            if !connection.is_ready() {
                 continue;
             }
             match connection.ask(request()).await {
@@ -158,8 +160,9 @@ impl Connection {
 
     /// Whether it takes a request now. The server may have closed it, or have answered before it had the whole of the
     /// last one.
-    async fn is_ready(&mut self) -> bool {
-        self.wire.drive(ready(())).await;
+    fn is_ready(&mut self) -> bool {
+        // Who asks is not to be woken by the request that follows.
+        self.wire.advance(&mut Context::from_waker(Waker::noop()));
         self.sender.is_ready()
     }
 
@@ -170,15 +173,23 @@ impl Connection {
 }
 
 impl Wire {
+    /// Has it do what it can do now.
+    fn advance(&mut self, context: &mut Context<'_>) {
+        // What has ended is dropped, so that whoever waits for it hears of that. Why it ended, he is told himself.
+        if self.0.as_mut().is_some_and(|connection| connection.as_mut().poll(context).is_ready()) {
+            self.0 = None;
+        }
+    }
+
     /// Waits for what this connection brings about.
     async fn drive<T>(&mut self, wanted: impl Future<Output = T>) -> T {
-        let mut wanted = pin!(wanted);
+        // Nothing else brings it about, and it is looked for each time that the connection has done something. So it
+        // need not wake anybody itself: it would wake whoever is awake already, and have him look once more. Without
+        // a constraint, for else it might have to be looked for again although nothing happens.
+        let mut wanted = pin!(unconstrained(wanted));
         poll_fn(|context| {
-            // What has ended is dropped, so that whoever waits for it hears of that. Why it ended, he is told himself.
-            if self.0.as_mut().is_some_and(|connection| connection.as_mut().poll(context).is_ready()) {
-                self.0 = None;
-            }
-            wanted.as_mut().poll(context)
+            self.advance(context);
+            wanted.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         })
         .await
     }
@@ -203,8 +214,8 @@ impl Answer {
     }
 
     /// Ends with it. Its connection serves the next request, where the answer was read to its end.
-    pub(super) async fn end(mut self) {
-        if self.connection.is_ready().await {
+    pub(super) fn end(mut self) {
+        if self.connection.is_ready() {
             self.idle.keep(self.connection);
         }
     }

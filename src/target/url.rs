@@ -251,7 +251,7 @@ async fn rest_of(mut answer: Answer) -> Vec<u8> {
                 break;
             }
         }
-        answer.end().await;
+        answer.end();
     };
     // Whatever comes of it, the status stands.
     let _ = timeout(ANSWER_REST, reading).await;

@@ -9,6 +9,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 
 #[test]
 fn what_an_answer_repeats_of_a_secret_is_hidden() {
@@ -40,7 +44,7 @@ fn attempt(status: u16, configure: impl FnOnce(&mut UrlConfig)) -> (Outcome, Str
 fn attempt_of(message: &Message, status: u16, configure: impl FnOnce(&mut UrlConfig)) -> (Outcome, Vec<u8>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://of-url:pw-of-url@{}/in", listener.local_addr().unwrap());
-    let server = std::thread::spawn(move || {
+    let server = thread::spawn(move || {
         let (mut peer, _) = listener.accept().unwrap();
         let mut seen = Vec::new();
         while !is_complete(&seen) {
@@ -215,7 +219,7 @@ fn a_large_message_is_streamed_with_its_length() {
 fn a_connection_serves_again_after_an_answer_in_chunks() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = std::thread::spawn(move || {
+    let server = thread::spawn(move || {
         let (mut peer, _) = listener.accept().unwrap();
         for _ in 0..3 {
             let mut seen = Vec::new();
@@ -241,7 +245,7 @@ fn a_connection_serves_again_after_an_answer_in_chunks() {
 fn an_answer_that_comes_before_all_was_sent_is_one_and_the_next_request_goes_elsewhere() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = std::thread::spawn(move || {
+    let server = thread::spawn(move || {
         let answers = ["413 Too Large", "200 OK"];
         // Both are kept until the end, and read no further than to the end of the header.
         answers.map(|answer| {
@@ -333,4 +337,59 @@ fn a_key_that_is_none_is_refused_before_anything_is_sent() {
     config.sign = vec![Secret::new("hunter2")];
     let error = UrlTarget::lanes(&config, 1).err().unwrap().to_string();
     assert!(error.starts_with("`sign`: a key begins with whsec_"), "{error}");
+}
+
+/// How often somebody was woken.
+#[derive(Default)]
+struct Wakings(AtomicUsize);
+
+impl Wake for Wakings {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn who_waits_for_an_answer_is_woken_by_the_answer_and_by_nothing_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = UrlConfig::new(format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap());
+    let (seen, was_seen) = mpsc::channel();
+    let (answer, is_to_answer) = mpsc::channel::<()>();
+    let server = thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        for () in is_to_answer {
+            let mut request = Vec::new();
+            while !is_complete(&request) {
+                let mut piece = [0; 4096];
+                let count = peer.read(&mut piece).unwrap();
+                request.extend_from_slice(&piece[..count]);
+            }
+            seen.send(()).unwrap();
+            peer.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (target, message) = (UrlTarget::lanes(&config, 1).unwrap().pop().unwrap(), Message::sample());
+    runtime.block_on(async {
+        answer.send(()).unwrap();
+        assert_eq!(target.attempt(&message).await, Outcome::Done { status: Some(204) });
+        was_seen.recv().unwrap();
+
+        let wakings = Arc::<Wakings>::default();
+        let waker = Waker::from(Arc::clone(&wakings));
+        let mut attempt = target.attempt(&message);
+        assert!(attempt.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        // It is sent, and the server does not even read it yet.
+        assert_eq!(wakings.0.load(Ordering::Relaxed), 0);
+        answer.send(()).unwrap();
+        was_seen.recv().unwrap();
+        while wakings.0.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let outcome = attempt.as_mut().poll(&mut Context::from_waker(&waker));
+        assert_eq!(outcome, Poll::Ready(Outcome::Done { status: Some(204) }));
+        assert_eq!(wakings.0.load(Ordering::Relaxed), 1);
+    });
+    drop(answer);
+    server.join().unwrap();
 }
