@@ -2,14 +2,16 @@
 //!
 //! What they were given they note in a file, and what CPU they took: the rest is maildirq's own.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, str};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::endpoint::number_of;
 
@@ -110,20 +112,31 @@ impl Handlers {
 
 /// A worker that does nothing but read each message. See `docs/workers.md`.
 pub fn echo(ledger: &Path) -> Result<()> {
-    let mut ledger = File::options().append(true).create(true).open(ledger)?;
-    println!(r#"{{"type":"ready","version":1}}"#);
-    for line in io::stdin().lines() {
-        let job: Value = serde_json::from_str(&line?)?;
-        if let (Some(id), Some(path)) = (job["id"].as_str(), job["path"].as_str()) {
-            let message = fs::read(path)?;
+    #[derive(Deserialize)]
+    struct Job<'a> {
+        #[serde(borrow)]
+        id: Option<&'a str>,
+        #[serde(borrow)]
+        path: Option<Cow<'a, str>>,
+    }
+    let mut handled = String::new();
+    let (mut orders, mut answers) = (io::stdin().lock(), io::stdout());
+    writeln!(answers, r#"{{"type":"ready","version":1}}"#)?;
+    let (mut line, mut message) = (String::new(), Vec::new());
+    while orders.read_line(&mut line)? > 0 {
+        if let Job { id: Some(id), path: Some(path) } = serde_json::from_str(&line)? {
+            File::open(&*path)?.read_to_end(&mut message)?;
             let number = number_of(&message).context("not a message of this benchmark")?;
-            ledger.write_all(format!("{number} {}\n", message.len()).as_bytes())?;
-            println!(r#"{{"type":"done","id":"{id}"}}"#);
+            writeln!(handled, "{number} {}", message.len())?;
+            writeln!(answers, r#"{{"type":"done","id":"{id}"}}"#)?;
         }
+        line.clear();
+        message.clear();
     }
     // proc(5): the time that this thread, its only one, ran, in nanoseconds.
     let ran = fs::read_to_string("/proc/self/schedstat")?;
     let nanoseconds: f64 = ran.split(' ').next().context("schedstat")?.parse()?;
-    ledger.write_all(format!("cpu {}\n", nanoseconds / 1e3).as_bytes())?;
-    Ok(())
+    writeln!(handled, "cpu {}", nanoseconds / 1e3)?;
+    // In one piece, so that no line of another process comes in between.
+    Ok(File::options().append(true).create(true).open(ledger)?.write_all(handled.as_bytes())?)
 }
