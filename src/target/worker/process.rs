@@ -60,6 +60,23 @@ enum Close {
     HalfTold(io::Error),
 }
 
+/// Why a process is not given a job.
+enum Unfit {
+    /// It works no more.
+    Over(Close),
+    /// Its standard output was closed.
+    Silent,
+}
+
+impl Unfit {
+    async fn close(self, job: &mut Job) -> Close {
+        match self {
+            Unfit::Over(close) => close,
+            Unfit::Silent => silent(job).await,
+        }
+    }
+}
+
 /// What a process has to tell of itself.
 pub(super) enum News {
     /// It has answered for the first time.
@@ -119,11 +136,15 @@ impl Process {
             if !matches!(leave.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
                 break (Close::Told, None);
             }
-            if let Err(close) = self.is_fit().await {
-                break (close, None);
-            }
             let came = match self.desk.next(&self.wake) {
-                Some(errand) => self.work(errand, &tell).await,
+                Some(errand) => match self.is_fit() {
+                    Ok(()) => self.work(errand, &tell).await,
+                    Err(unfit) => {
+                        // Another process may have it while this one is waited for.
+                        self.desk.put_back(errand);
+                        Err((unfit.close(&mut self.ways.job).await, None))
+                    }
+                },
                 None => self.idle(&mut leave, &tell).await.map_err(|close| (close, None)),
             };
             if let Err(over) = came {
@@ -135,15 +156,15 @@ impl Process {
     }
 
     /// Looks whether it can be given a job: what is wrong already is not to be the next message's trouble.
-    async fn is_fit(&mut self) -> Result<(), Close> {
+    fn is_fit(&mut self) -> Result<(), Unfit> {
         let Started { stdout, job, .. } = &mut self.ways;
         if let Some(ended) = job.ended().now_or_never() {
-            return Err(ended.map_or_else(Close::Lost, |()| Close::Died));
+            return Err(Unfit::Over(ended.map_or_else(Close::Lost, |()| Close::Died)));
         }
-        match stdout.unasked().map_err(Close::Lost)? {
+        match stdout.unasked().map_err(|error| Unfit::Over(Close::Lost(error)))? {
             Unasked::Nothing => Ok(()),
-            Unasked::Said(breach) => Err(Close::Breach(breach)),
-            Unasked::End => Err(silent(job).await),
+            Unasked::Said(breach) => Err(Unfit::Over(Close::Breach(breach))),
+            Unasked::End => Err(Unfit::Silent),
         }
     }
 
