@@ -2,11 +2,13 @@
 //! and nothing is done with what comes of them. So this is as fast as maildirq could be if all else took no time.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Result;
-use rustix::io::fcntl_getfd;
+use anyhow::{Result, bail};
+use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+use rustix::io::{Errno, fcntl_getfd, read};
 
 use crate::bare::{Bare, claim};
 
@@ -14,7 +16,7 @@ use crate::bare::{Bare, claim};
 pub struct Promises {
     bare: Bare,
     slots: File,
-    folder: PathBuf,
+    events: OwnedFd,
 }
 
 impl Promises {
@@ -22,7 +24,10 @@ impl Promises {
     pub fn new(new: &Path, address: &str) -> Result<Self> {
         let folder = new.join("../promises");
         fs::create_dir_all(&folder)?;
-        Ok(Promises { bare: Bare::new(address)?, slots: tempfile::tempfile_in(&folder)?, folder })
+        let slots = tempfile::tempfile_in(&folder)?;
+        let events = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        add_watch(&events, folder, WatchFlags::CREATE)?;
+        Ok(Promises { bare: Bare::new(address)?, slots, events })
     }
 
     /// Takes the message at this path there.
@@ -31,14 +36,22 @@ impl Promises {
         // To take a lease and to give it back does more than this.
         fcntl_getfd(&file)?;
         fcntl_getfd(&file)?;
-        fs::metadata(&self.folder)?;
+        self.look()?;
         self.slots.write_all_at(&[0; 512], 0)?;
         self.bare.read(&mut file, length)?;
-        fs::metadata(&self.folder)?;
+        self.look()?;
         self.slots.write_all_at(&[0], 0)?;
         self.bare.post(length)?;
         file.metadata()?;
         fs::remove_file(path)?;
         Ok(())
+    }
+
+    /// Finds that nothing has happened in the folder.
+    fn look(&self) -> Result<()> {
+        match read(&self.events, &mut [0; 512]) {
+            Err(Errno::AGAIN) => Ok(()),
+            told => bail!("the folder of promises has changed: {told:?}"),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::backlog::Backlog;
 use super::lease::Slow;
+use super::sentinel::Sentinel;
 use super::served::Maildir;
 use super::suspect::Suspects;
 use super::sync::Sync;
@@ -44,6 +45,7 @@ pub(super) struct Common {
     pub(super) wishes: Wishes,
     pub(super) room: Room,
     pub(super) suspects: Suspects,
+    pub(super) sentinel: Arc<Sentinel>,
     pub(super) is_searching: AtomicBool,
     pub(super) buried: AtomicU64,
     pub(super) observer: Arc<dyn Observer>,
@@ -93,6 +95,7 @@ impl Common {
             wishes: Wishes::default(),
             room: Room::default(),
             suspects: Suspects::default(),
+            sentinel: Arc::default(),
             is_searching: AtomicBool::new(true),
             buried: AtomicU64::new(0),
             observer,

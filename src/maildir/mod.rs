@@ -14,7 +14,8 @@
 //! | `writer` | is somebody still writing this file? |
 //! | `hands` | what this process holds, written down so that its crash can be understood |
 //! | `story` | what happened to a message, one line per event |
-//! | `mark`, `vacancy` | what is another after each change of a file; whether a folder of ours is empty |
+//! | `mark` | what is another after each change of a file |
+//! | `vacancy`, `sentinel` | whether a folder of ours is empty; whether anything was put into it since |
 //! | `lease` | settling a claim, in the order that makes every crash harmless |
 //! | `leftovers` | what was taken and cannot be removed |
 //! | `recover` | understanding what crashed processes held |
@@ -78,6 +79,7 @@ mod records;
 mod recover;
 mod retention;
 mod search;
+mod sentinel;
 mod served;
 mod stock;
 mod story;

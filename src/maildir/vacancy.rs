@@ -1,12 +1,12 @@
 //! Whether a folder of ours is empty.
 //!
 //! Most queues have no stories and no pauses most of the time, and to look for one that is not there takes a while. A
-//! folder that was seen to be empty still is, as long as nothing has changed it.
+//! folder that was seen to be empty still is, as long as nothing was put into it.
 
-use super::layout::{is_empty, stat};
-use super::mark::Mark;
+use super::layout::is_empty;
+use super::sentinel::{Sentinel, Watched};
 use std::os::fd::AsFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// How long is waited, where the folder was not empty, until it is looked into again.
@@ -17,6 +17,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Vacancy {
     /// Its path from the Maildir.
     folder: &'static str,
+    sentinel: Arc<Sentinel>,
     seen: Mutex<Seen>,
 }
 
@@ -24,41 +25,48 @@ pub(super) struct Vacancy {
 enum Seen {
     #[default]
     Nothing,
-    /// It was empty, and had this mark.
-    Empty(Mark),
-    /// It was not empty at this time.
+    /// It was empty, and has been watched since before that.
+    Empty(Watched),
+    /// At this time it was not empty, or nobody could tell.
     Used(SystemTime),
 }
 
 impl Vacancy {
     /// Of the folder at this path from the Maildir nothing is known yet.
-    pub(super) fn of(folder: &'static str) -> Self {
-        Vacancy { folder, seen: Mutex::default() }
+    pub(super) fn of(folder: &'static str, sentinel: &Arc<Sentinel>) -> Self {
+        Vacancy { folder, sentinel: Arc::clone(sentinel), seen: Mutex::default() }
     }
 
-    /// Whether it is known to be empty, in the Maildir `root`. `now` is not later than this call.
+    /// Whether it is known to be empty, in the Maildir `root`.
     pub(super) fn is_certain(&self, root: impl AsFd, now: SystemTime) -> bool {
-        let seen = *self.seen();
-        if let Seen::Used(at) = seen
-            && now.duration_since(at).is_ok_and(|time| time < LOOK_AGAIN)
-        {
-            return false;
-        }
-        let Ok(found) = stat(&root, self.folder) else { return false };
-        let mark = Mark::of(&found);
-        match seen {
-            Seen::Empty(empty) if empty == mark => return true,
-            // What is put there now might not show.
-            _ if !mark.is_settled(now) => return false,
+        match *self.seen() {
+            Seen::Empty(watched) if self.sentinel.is_still(watched) => return true,
+            Seen::Used(at) if now.duration_since(at).is_ok_and(|time| time < LOOK_AGAIN) => return false,
             _ => {}
         }
-        let is_empty = is_empty(root, self.folder).unwrap_or(false);
-        *self.seen() = if is_empty { Seen::Empty(mark) } else { Seen::Used(now) };
-        is_empty
+        let watched = self.sentinel.watch(&root, self.folder);
+        let is_vacant = watched.is_some() && is_empty(root, self.folder).unwrap_or(false);
+        *self.seen() = match watched {
+            Some(watched) if is_vacant => Seen::Empty(watched),
+            _ => Seen::Used(now),
+        };
+        if let Some(watched) = watched.filter(|_| !is_vacant) {
+            // What happens in a folder that is used need not be told.
+            self.sentinel.leave(watched);
+        }
+        is_vacant
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Vacancy {
+    fn drop(&mut self) {
+        if let Seen::Empty(watched) = *self.seen() {
+            self.sentinel.leave(watched);
+        }
     }
 }
 
@@ -67,7 +75,10 @@ mod tests {
     use super::super::layout::{Keep, Layout, STORY};
     use super::*;
     use std::fs;
+    use std::os::unix::fs::symlink;
     use std::path::PathBuf;
+
+    const START: SystemTime = SystemTime::UNIX_EPOCH;
 
     struct Bench {
         layout: Layout,
@@ -82,63 +93,60 @@ mod tests {
             fs::create_dir(temporary.path().join("new")).unwrap();
             let layout = Layout::open(temporary.path(), Keep::Remove).unwrap();
             let folder = temporary.path().join(STORY);
-            Bench { layout, folder, vacancy: Vacancy::of(STORY), _temporary: temporary }
-        }
-
-        fn changed(&self) -> SystemTime {
-            Mark::of(&stat(self.layout.root(), STORY).unwrap()).changed()
+            let vacancy = Vacancy::of(STORY, &Arc::default());
+            Bench { layout, folder, vacancy, _temporary: temporary }
         }
 
         fn is_certain(&self, now: SystemTime) -> bool {
             self.vacancy.is_certain(self.layout.root(), now)
         }
-
-        /// Changes it, once more where the system's clock had not ticked since the last change.
-        fn change(&self, mut change: impl FnMut()) {
-            let before = self.changed();
-            while self.changed() == before {
-                change();
-            }
-        }
-    }
-
-    #[test]
-    fn of_a_folder_that_has_just_changed_nothing_is_certain() {
-        let bench = Bench::new();
-        assert!(!bench.is_certain(bench.changed()));
-        assert!(bench.is_certain(bench.changed() + LOOK_AGAIN));
     }
 
     #[test]
     fn what_is_put_there_is_seen_at_once() {
         let bench = Bench::new();
         let story = bench.folder.join("id");
-        let later = bench.changed() + LOOK_AGAIN;
-        assert!(bench.is_certain(later));
-        bench.change(|| fs::write(&story, "").and_then(|()| fs::remove_file(&story)).unwrap());
+        assert!(bench.is_certain(START) && bench.is_certain(START));
         fs::write(&story, "").unwrap();
-        assert!(!bench.is_certain(later));
-        assert!(!bench.is_certain(bench.changed() + LOOK_AGAIN));
+        assert!(!bench.is_certain(START));
+        assert!(!bench.is_certain(START + LOOK_AGAIN));
     }
 
     #[test]
     fn that_it_has_become_empty_is_seen_later() {
         let bench = Bench::new();
         let story = bench.folder.join("id");
-        bench.change(|| fs::write(&story, "").unwrap());
-        let later = bench.changed() + LOOK_AGAIN;
-        assert!(!bench.is_certain(later));
+        fs::write(&story, "").unwrap();
+        assert!(!bench.is_certain(START));
         fs::remove_file(&story).unwrap();
-        assert!(!bench.is_certain(later), "it was looked into just before");
-        assert!(bench.is_certain(bench.changed() + 2 * LOOK_AGAIN));
+        assert!(!bench.is_certain(START + LOOK_AGAIN / 2), "it was looked into just before");
+        assert!(bench.is_certain(START + LOOK_AGAIN));
+    }
+
+    #[test]
+    fn what_has_come_and_gone_leaves_it_empty() {
+        let bench = Bench::new();
+        let story = bench.folder.join("id");
+        assert!(bench.is_certain(START));
+        fs::write(&story, "").and_then(|()| fs::remove_file(&story)).unwrap();
+        assert!(bench.is_certain(START));
     }
 
     #[test]
     fn of_a_folder_that_cannot_be_looked_at_nothing_is_certain() {
         let bench = Bench::new();
-        let later = bench.changed() + LOOK_AGAIN;
-        assert!(bench.is_certain(later));
+        assert!(bench.is_certain(START));
         fs::remove_dir(&bench.folder).unwrap();
-        assert!(!bench.is_certain(later));
+        assert!(!bench.is_certain(START));
+    }
+
+    #[test]
+    fn nothing_is_certain_of_what_cannot_be_watched() {
+        let bench = Bench::new();
+        fs::create_dir(bench.folder.with_extension("elsewhere")).unwrap();
+        fs::remove_dir(&bench.folder).unwrap();
+        // It may lead to another folder at any time.
+        symlink(bench.folder.with_extension("elsewhere"), &bench.folder).unwrap();
+        assert!(!bench.is_certain(START) && !bench.is_certain(START + LOOK_AGAIN));
     }
 }

@@ -10,6 +10,7 @@
 
 use super::common::Common;
 use super::layout::{HANDS, PAUSED, STORY};
+use super::sentinel;
 use super::served::Maildir;
 use super::wishes::Wish;
 use crate::engine::Id;
@@ -24,7 +25,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 
 /// How many folders of a Maildir are watched.
-pub const WATCHES_OF_ONE: u64 = 5;
+pub const WATCHES_OF_ONE: u64 = 5 + sentinel::WATCHES;
 
 /// The watchers of all Maildirs.
 pub(super) struct Watch {

@@ -154,9 +154,18 @@ fn without_inotify_new_is_searched_instead() {
             app.wait_for_accepted(delivered);
         }
         assert!(maildirq.injections() > 0);
+
+        // Nothing tells of a pause, either.
+        let marker = maildir.path().join("maildirq/paused/app");
+        fs::write(&marker, "").unwrap();
+        maildir.deliver(MAIL);
+        maildirq.wait_for_event("paused");
+        holds_for("it is kept back", Duration::from_millis(1500), || maildir.waiting().len() == 1);
+        fs::remove_file(marker).unwrap();
+        app.wait_for_accepted(4);
         assert_eq!(maildirq.stop(), Exit::Ok);
         assert_eq!(maildirq.events("hampered").len(), 1, "it is said once");
-        assert_eq!((app.count(), maildir.waiting().len()), (3, 0));
+        assert_eq!((app.count(), maildir.waiting().len()), (4, 0));
     }
 }
 

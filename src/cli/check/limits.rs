@@ -12,7 +12,7 @@ use std::path::Path;
 
 const MAX_WATCHES: &str = "/proc/sys/fs/inotify/max_user_watches";
 /// How many inotify instances the daemon has.
-const INSTANCES: usize = 2;
+const INSTANCES: usize = 3;
 
 /// Compares what is needed with what is allowed.
 pub fn look(subject: &Subject<'_>) -> Vec<Finding> {
@@ -105,9 +105,9 @@ mod tests {
 
     #[test]
     fn watches_that_others_have_are_counted() {
-        assert_eq!(about_watches(5000, 1000, || 0), None);
-        let finding = about_watches(5000, 1000, || 1).unwrap().to_string();
-        assert!(finding.contains("1000 Maildirs need 5000 inotify watches, and 4999 of 5000 are left"), "{finding}");
+        assert_eq!(about_watches(8000, 1000, || 0), None);
+        let finding = about_watches(8000, 1000, || 1).unwrap().to_string();
+        assert!(finding.contains("1000 Maildirs need 8000 inotify watches, and 7999 of 8000 are left"), "{finding}");
         assert!(finding.contains("max_user_watches=8192"), "{finding}");
     }
 

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 const NAME: &str = "1762087331.a.mx1";
@@ -83,7 +83,7 @@ impl Bench {
     }
 
     fn lock_as_engine(&self, now: SystemTime) -> Result<claim::Locked, claim::Refused> {
-        claim::lock(&self.operator.layout, &Vacancy::of(STORY), OsStr::new(NAME), now)
+        claim::lock(&self.operator.layout, &Vacancy::of(STORY, &Arc::default()), OsStr::new(NAME), now)
     }
 }
 
