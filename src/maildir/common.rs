@@ -1,9 +1,9 @@
 //! What all Maildirs share that this process serves: one backlog, one bell, one thread that syncs.
 
 use super::backlog::Backlog;
-use super::lease::Slow;
 use super::sentinel::Sentinel;
 use super::served::Maildir;
+use super::slow::Slow;
 use super::suspect::Suspects;
 use super::sync::Sync;
 use super::wishes::{Room, Wishes};

@@ -18,7 +18,6 @@ use std::future::ready;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Where a message belongs when its claim has ended.
@@ -263,27 +262,6 @@ impl MaildirLease {
     /// On a disk where a removal takes long, it must not hold up the lane.
     async fn settle_done_aside(mut self: Box<Self>) -> io::Result<()> {
         tokio::task::spawn_blocking(move || self.settle_done()).await.map_err(io::Error::other)?
-    }
-}
-
-/// How long removals take: most disks are quick, but where each freed block is discarded at once
-/// (mount option `discard`) the last close of a file waits for the device.
-#[derive(Debug, Default)]
-pub(super) struct Slow(AtomicBool);
-
-impl Slow {
-    /// Handing a removal to another thread costs a tenth of this.
-    const LONG: Duration = Duration::from_micros(300);
-
-    fn is_slow(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn took(&self, time: Duration) {
-        let is_slow = time > Self::LONG;
-        if is_slow != self.is_slow() {
-            self.0.store(is_slow, Ordering::Relaxed);
-        }
     }
 }
 

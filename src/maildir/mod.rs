@@ -17,6 +17,7 @@
 //! | `mark` | what is another after each change of a file |
 //! | `vacancy`, `sentinel` | whether a folder of ours is empty; whether anything was put into it since |
 //! | `lease` | settling a claim, in the order that makes every crash harmless |
+//! | `slow` | whether the disk is slow to remove files |
 //! | `leftovers` | what was taken and cannot be removed |
 //! | `recover` | understanding what crashed processes held |
 //! | `served`, `trouble` | one Maildir that is served: taking its messages, and what keeps it from giving any |
@@ -81,6 +82,7 @@ mod retention;
 mod search;
 mod sentinel;
 mod served;
+mod slow;
 mod stock;
 mod story;
 mod summary;
