@@ -93,10 +93,12 @@ impl Body {
     pub fn bytes(&self) -> io::Result<Bytes> {
         match self {
             Body::Whole(bytes) => Ok(bytes.clone()),
-            Body::File { file, length, .. } => {
+            Body::File { head, file, length } => {
                 let length = usize::try_from(*length).map_err(io::Error::other)?;
-                let mut bytes = BytesMut::zeroed(length);
-                file.read_exact_at(&mut bytes, 0)?;
+                let mut bytes = BytesMut::with_capacity(length);
+                bytes.extend_from_slice(head);
+                bytes.resize(length, 0);
+                file.read_exact_at(&mut bytes[head.len()..], head.len() as u64)?;
                 Ok(bytes.freeze())
             }
         }
@@ -252,13 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn a_body_in_a_file_is_read_whole_or_not_at_all() {
+    fn a_body_in_a_file_is_read_whole_or_not_at_all_and_its_head_once() {
         use std::io::Write;
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"Subject: x\n\nbody\n").unwrap();
         let body =
-            |length| Body::File { head: Bytes::from_static(b"Sub"), file: file.try_clone().unwrap().into(), length };
-        assert_eq!(body(17).bytes().unwrap(), "Subject: x\n\nbody\n");
+            |length| Body::File { head: Bytes::from_static(b"SUB"), file: file.try_clone().unwrap().into(), length };
+        assert_eq!(body(17).bytes().unwrap(), "SUBject: x\n\nbody\n");
         assert_eq!(body(18).bytes().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(Body::Whole(Bytes::from_static(b"x")).bytes().unwrap(), "x");
     }

@@ -226,7 +226,7 @@ mod tests {
             file.set_len(0).unwrap();
             file.write_all_at(first.as_bytes(), offset).unwrap();
             let length = file.metadata().unwrap().len();
-            let piece = Piece::File { file: file.try_clone().unwrap().into(), length };
+            let piece = Piece::File { head: Bytes::new(), file: file.try_clone().unwrap().into(), length };
             assert!(holds(&piece, first.as_bytes()).unwrap(), "{offset}");
             assert!(!holds(&piece, second.as_bytes()).unwrap(), "{offset}");
         }

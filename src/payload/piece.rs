@@ -30,6 +30,8 @@ pub enum Piece {
     Bytes(Bytes),
     /// A whole file, to be read by position.
     File {
+        /// Its first bytes, where they were read before.
+        head: Bytes,
         /// The file.
         file: Arc<File>,
         /// Its length in bytes.
@@ -82,7 +84,9 @@ impl Piece {
     pub fn of(body: &Body) -> Self {
         match body {
             Body::Whole(bytes) => Piece::Bytes(bytes.clone()),
-            Body::File { file, length, .. } => Piece::File { file: file.clone(), length: *length },
+            Body::File { head, file, length } => {
+                Piece::File { head: head.clone(), file: file.clone(), length: *length }
+            }
         }
     }
 
@@ -133,7 +137,11 @@ impl Iterator for Chunks {
     fn next(&mut self) -> Option<io::Result<Bytes>> {
         let (file, length) = match &mut self.piece {
             Piece::Bytes(bytes) => return (!bytes.is_empty()).then(|| Ok(mem::take(bytes))),
-            Piece::File { file, length } | Piece::Base64 { file, length } => (file, *length),
+            Piece::File { head, .. } if !head.is_empty() => {
+                self.offset = head.len() as u64;
+                return Some(Ok(mem::take(head)));
+            }
+            Piece::File { file, length, .. } | Piece::Base64 { file, length } => (file, *length),
         };
         if self.offset >= length {
             return None;
@@ -183,7 +191,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         let length = bytes.len() as u64;
-        let file = Piece::File { file: file.into(), length };
+        let file = Piece::File { head: Bytes::new(), file: file.into(), length };
         let pieces = vec![Piece::Bytes(Bytes::from_static(b"<")), file.clone(), Piece::Bytes(Bytes::from_static(b">"))];
         let payload = Payload { content_type: "text/plain".into(), pieces };
         let mut written = Vec::new();
@@ -198,6 +206,15 @@ mod tests {
         };
         file.each_chunk(count).unwrap();
         assert_eq!(lengths, [CHUNK, CHUNK, CHUNK, 7]);
+    }
+
+    #[test]
+    fn what_was_read_of_a_file_before_is_not_read_again() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"Subject: x\n\nbody\n").unwrap();
+        let body = Body::File { head: Bytes::from_static(b"SUB"), file: file.into(), length: 17 };
+        let payload = Payload { content_type: "message/rfc822".into(), pieces: vec![Piece::of(&body)] };
+        assert_eq!(text_of(&payload), "SUBject: x\n\nbody\n");
     }
 
     #[test]
@@ -221,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_file_that_has_become_shorter_is_an_error() {
-        let piece = Piece::File { file: tempfile::tempfile().unwrap().into(), length: 1 };
+        let piece = Piece::File { head: Bytes::new(), file: tempfile::tempfile().unwrap().into(), length: 1 };
         assert_eq!(piece.each_chunk(|_| Ok(())).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

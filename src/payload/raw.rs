@@ -123,7 +123,8 @@ mod tests {
     fn pieces(bytes: &[u8]) -> [Piece; 2] {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        [Bytes::copy_from_slice(bytes).into(), Piece::File { file: file.into(), length: bytes.len() as u64 }]
+        let (file, length) = (file.into(), bytes.len() as u64);
+        [Bytes::copy_from_slice(bytes).into(), Piece::File { head: Bytes::new(), file, length }]
     }
 
     #[test]

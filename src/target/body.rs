@@ -74,7 +74,7 @@ mod tests {
     }
 
     fn file(bytes: &[u8], length: u64) -> Piece {
-        Piece::File { file: written(bytes).into(), length }
+        Piece::File { head: Bytes::new(), file: written(bytes).into(), length }
     }
 
     /// The next bytes as a connection asks for them.

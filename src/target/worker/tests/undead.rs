@@ -6,6 +6,7 @@ use super::super::try_once::WorkerTarget;
 use super::*;
 use crate::payload::Piece;
 use crate::target::job::Job as Program;
+use bytes::Bytes;
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
 use std::fs::{File, Permissions};
@@ -139,7 +140,7 @@ fn a_message_that_cannot_be_read_is_not_its_workers_fault() {
     let bench = Bench::new("answer done");
     bench.ready().unwrap();
     let write_only = || Arc::new(File::options().write(true).open("/dev/null").unwrap());
-    let unreadable = || Piece::File { file: write_only(), length: 10 };
+    let unreadable = || Piece::File { head: Bytes::new(), file: write_only(), length: 10 };
     let said = Piece::Bytes("{\"type\":\"job\",".into());
     for (line, processes) in [(vec![unreadable()], 1), (vec![said, unreadable()], 2)] {
         let job = Job { id: message().id.to_string(), line, file: write_only() };
