@@ -18,6 +18,10 @@ use std::time::SystemTime;
 /// milliseconds.
 const QUICK: u64 = 512 * 1024;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const ATTEMPT: HeaderName = HeaderName::from_static("maildirq-attempt");
+
 /// How messages become requests.
 pub(super) struct Recipe {
     /// In what shape they are sent.
@@ -66,6 +70,13 @@ impl Recipe {
     }
 }
 
+/// Makes room in the fixed headers for those that each message has its own value for, so that a copy need not grow.
+pub(super) fn make_room(fixed: &mut HeaderMap) {
+    for name in [CONTENT_TYPE, IDEMPOTENCY_KEY, WEBHOOK_ID, ATTEMPT] {
+        fixed.insert(name, HeaderValue::from_static(""));
+    }
+}
+
 impl Contents {
     /// The request for a message; `template` has what is the same for all of them.
     pub(super) fn request(&self, template: &Request, message: &Message) -> Request {
@@ -85,9 +96,9 @@ impl Contents {
         };
         headers.insert(CONTENT_TYPE, content_type);
         let id = text(&message.id.to_string());
-        headers.insert(HeaderName::from_static("idempotency-key"), id.clone());
-        headers.insert(HeaderName::from_static("webhook-id"), id);
-        headers.insert(HeaderName::from_static("maildirq-attempt"), message.attempt().into());
+        headers.insert(IDEMPOTENCY_KEY, id.clone());
+        headers.insert(WEBHOOK_ID, id);
+        headers.insert(ATTEMPT, message.attempt().into());
         if let Some(Signature { timestamp, signatures }) = &self.signature {
             headers.insert(HeaderName::from_static("webhook-timestamp"), (*timestamp).into());
             headers.insert(HeaderName::from_static("webhook-signature"), text(signatures));

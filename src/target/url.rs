@@ -4,7 +4,7 @@ use super::address::Address;
 use super::answer::{Overrides, meaning};
 use super::client::{AGENT, Answer, Client, SendError};
 use super::headers::{Auth, fixed_headers, secrets};
-use super::request::{Contents, Recipe};
+use super::request::{Contents, Recipe, make_room};
 use super::sign::signing_key;
 use super::tls::{ClientCertificate, tls_config};
 use crate::engine::text::printable;
@@ -218,6 +218,7 @@ fn template(config: &UrlConfig) -> anyhow::Result<reqwest::Request> {
     // What the URL says of user and password goes into a header here.
     let mut template = builder.post(config.url.url.clone()).build()?;
     template.headers_mut().extend(fixed_headers(config)?);
+    make_room(template.headers_mut());
     Ok(template)
 }
 
