@@ -39,7 +39,6 @@ impl Promises {
         self.look()?;
         self.slots.write_all_at(&[0; 512], 0)?;
         self.bare.read(&mut file, length)?;
-        self.look()?;
         self.slots.write_all_at(&[0], 0)?;
         self.bare.post(length)?;
         file.metadata()?;

@@ -9,7 +9,7 @@ use super::layout::{Layout, stat};
 use super::mark::Mark;
 use super::names::id_of_file;
 use super::story::{self, Story, system_time};
-use super::vacancy::Vacancy;
+use super::vacancy::Vacancies;
 use super::writer::Writers;
 use crate::engine::{Body, Id, is_shortage};
 use crate::mail::HEADER_LIMIT;
@@ -40,6 +40,8 @@ pub(super) struct Locked {
     /// Whether whoever moves or removes the file changes its mark.
     is_settled: bool,
     pub story: Option<Story>,
+    /// Whether no target was paused when it was locked. If not, nothing is known of that.
+    pub is_surely_unpaused: bool,
 }
 
 /// What a look at a locked message shows.
@@ -76,7 +78,7 @@ pub(super) enum Refused {
 
 /// Takes the lock of a message, if it is to be had and the message is to be taken now. `now` is not later than this
 /// call.
-pub(super) fn lock(layout: &Layout, no_stories: &Vacancy, name: &OsStr, now: SystemTime) -> Result<Locked, Refused> {
+pub(super) fn lock(layout: &Layout, vacancies: &Vacancies, name: &OsStr, now: SystemTime) -> Result<Locked, Refused> {
     let path = in_new(name);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::from(
@@ -114,8 +116,9 @@ pub(super) fn lock(layout: &Layout, no_stories: &Vacancy, name: &OsStr, now: Sys
     }
     let size = found.st_size.unsigned_abs();
     let id = id_of_file(&layout.queue, name, size, (found.st_mtime, found.st_mtime_nsec));
-    let has_none = no_stories.is_certain(layout.root(), now);
-    let story = if has_none { Ok(None) } else { Story::read(layout.root(), id) };
+    let has_no_story = vacancies.stories.is_certain(layout.root(), now);
+    let is_surely_unpaused = has_no_story && vacancies.pauses.was_certain(now);
+    let story = if has_no_story { Ok(None) } else { Story::read(layout.root(), id) };
     let story = story.map_err(|error| {
         let is_ours = is_shortage(&error);
         let error = layout.error(story::path(id), error);
@@ -130,7 +133,17 @@ pub(super) fn lock(layout: &Layout, no_stories: &Vacancy, name: &OsStr, now: Sys
         _ => {}
     }
     let mark = Mark::of(&found);
-    Ok(Locked { file: Arc::new(file), name: name.to_owned(), id, size, modified, mark, is_settled, story })
+    Ok(Locked {
+        file: Arc::new(file),
+        name: name.to_owned(),
+        id,
+        size,
+        modified,
+        mark,
+        is_settled,
+        story,
+        is_surely_unpaused,
+    })
 }
 
 impl Locked {

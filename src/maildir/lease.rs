@@ -203,7 +203,8 @@ impl Lease for MaildirLease {
     }
 
     fn is_paused(&self, target: &str) -> bool {
-        self.maildir.is_paused(target)
+        let is_surely_unpaused = self.locked.as_ref().is_some_and(|locked| locked.is_surely_unpaused);
+        !is_surely_unpaused && self.maildir.is_paused(target)
     }
 
     fn taken(&self, taken: &Taken<'_>) {

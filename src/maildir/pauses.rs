@@ -87,7 +87,7 @@ impl Maildir {
     /// What pauses a target, if something does.
     fn pause_of(&self, target: &OsStr) -> Option<Marker> {
         let (root, now) = (self.layout.root(), SystemTime::now());
-        if self.no_pauses.is_certain(root, now) {
+        if self.vacancies.pauses.is_certain(root, now) {
             return None;
         }
         Marker::read(root, target).filter(|marker| !marker.has_ended(now))

@@ -32,12 +32,16 @@ struct Watching {
 pub(super) struct Watched([i32; 2]);
 
 impl Sentinel {
-    /// Watches a folder, by its path from the Maildir `root`, from now on. None where that is not to be had.
+    /// Watches a folder, by its path from the Maildir `root`, from now on. None where that is not to be had. What has
+    /// happened to other folders is heard, too.
     pub(super) fn watch(&self, root: impl AsFd, folder: &str) -> Option<Watched> {
         // inotify knows folders by their paths only.
         let path = format!("/proc/self/fd/{}/{folder}", root.as_fd().as_raw_fd());
         let (parent, _) = path.rsplit_once('/')?;
-        let watched = self.watching().watch(&path, parent);
+        let mut watching = self.watching();
+        watching.hear();
+        let watched = watching.watch(&path, parent);
+        drop(watching);
         watched.inspect_err(|error| tracing::debug!(event = "not_watched", folder, reason = %error)).ok()
     }
 
@@ -45,7 +49,12 @@ impl Sentinel {
     pub(super) fn is_still(&self, watched: Watched) -> bool {
         let mut watching = self.watching();
         watching.hear();
-        watched.0.iter().all(|watch| watching.still.contains(watch))
+        watching.is_still(watched)
+    }
+
+    /// The same, as of the last time that anybody asked about any folder.
+    pub(super) fn was_still(&self, watched: Watched) -> bool {
+        self.watching().is_still(watched)
     }
 
     /// Watches it no more.
@@ -54,6 +63,14 @@ impl Sentinel {
         for watch in watched.0 {
             watching.leave(watch);
         }
+    }
+
+    /// Nobody was told of what has happened to this folder.
+    #[cfg(test)]
+    pub(super) fn miss(&self, watched: Watched) {
+        let mut watching = self.watching();
+        watching.hear();
+        watching.still.extend(watched.0);
     }
 
     fn watching(&self) -> MutexGuard<'_, Watching> {
@@ -73,6 +90,10 @@ impl Watching {
         let folder = add_watch(&*inotify, folder, once | WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
         self.still.insert(folder);
         Ok(Watched([folder, parent]))
+    }
+
+    fn is_still(&self, watched: Watched) -> bool {
+        watched.0.iter().all(|watch| self.still.contains(watch))
     }
 
     fn hear(&mut self) {
@@ -139,7 +160,11 @@ mod tests {
             let [one, other] = ["ours/one", "ours/other"].map(|folder| self.watch(folder));
             assert!(self.sentinel.is_still(one) && self.sentinel.is_still(other));
             change(self);
-            (self.sentinel.is_still(one), self.sentinel.is_still(other))
+            let before = self.sentinel.was_still(one) && self.sentinel.was_still(other);
+            assert!(before, "nobody has asked");
+            let now = (self.sentinel.is_still(one), self.sentinel.is_still(other));
+            assert_eq!((self.sentinel.was_still(one), self.sentinel.was_still(other)), now);
+            now
         }
     }
 
@@ -190,9 +215,10 @@ mod tests {
         let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
         let limit: usize = limit.trim().parse().unwrap();
         let other = bench.watch("ours/other");
+        let [one, ours] = ["ours/one", "ours"].map(|folder| bench.at(folder).into_os_string().into_string().unwrap());
         for _ in 0..=limit / 2 {
-            // Its event, and the end of its watch.
-            bench.watch("ours/one");
+            // Its event, and the end of its watch. Nobody hears of them.
+            bench.sentinel.watching().watch(&one, &ours).unwrap();
             fs::write(bench.at("ours/one/file"), "").unwrap();
             fs::remove_file(bench.at("ours/one/file")).unwrap();
         }

@@ -7,7 +7,7 @@ use super::hands::{Hands, Slot};
 use super::history;
 use super::holders::{Holder, holders};
 use super::known::Awaits;
-use super::layout::{Keep, Layout, PAUSED, STORY};
+use super::layout::{Keep, Layout};
 use super::lease::MaildirLease;
 use super::leftovers::Leftovers;
 use super::names::{arrived, id_of_name, shown};
@@ -15,7 +15,7 @@ use super::retention::Retention;
 use super::search::came;
 use super::sync::Changed;
 use super::trouble::Trouble;
-use super::vacancy::Vacancy;
+use super::vacancy::Vacancies;
 use super::wishes::{Room, Wish};
 use super::{crash, story};
 use crate::engine::{Body, Burial, Claim, Envelope, EnvelopeRules, Id, Message};
@@ -68,8 +68,7 @@ pub struct Maildir {
     pub(super) options: Options,
     pub(super) common: Arc<Common>,
     pub(super) hands: Option<Hands>,
-    no_stories: Vacancy,
-    pub(super) no_pauses: Vacancy,
+    pub(super) vacancies: Vacancies,
     pub(super) leftovers: Leftovers,
     pub(super) history: history::Writer,
     pub(super) trouble: Mutex<Trouble>,
@@ -112,8 +111,7 @@ impl Maildir {
             layout,
             options,
             hands,
-            no_stories: Vacancy::of(STORY, &common.sentinel),
-            no_pauses: Vacancy::of(PAUSED, &common.sentinel),
+            vacancies: Vacancies::unknown(&common.sentinel),
             common,
             leftovers: Leftovers::default(),
             history: history::Writer::default(),
@@ -222,7 +220,7 @@ impl Maildir {
 
     /// Claims this candidate, or says what is to become of it.
     pub(super) fn claim(self: &Arc<Self>, candidate: &Candidate, now: SystemTime) -> Result<Option<Claim>, Refused> {
-        let locked = claim::lock(&self.layout, &self.no_stories, &candidate.name, now)?;
+        let locked = claim::lock(&self.layout, &self.vacancies, &candidate.name, now)?;
         crash::point("after the lock is taken").map_err(Refused::Fault)?;
         let turn = match &locked.story {
             Some(story) if story.deaths > 0 => Some(self.common.suspects.turn().ok_or(Refused::Busy)?),

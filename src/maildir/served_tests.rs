@@ -112,7 +112,7 @@ fn a_message_that_is_moved_in_hand_is_not_taken_out_of_its_new_place() {
             std::fs::write(&name, "Subject: x\n\n").unwrap();
             let written = Mark::of(&stat(layout.root(), "new/1.a.b").unwrap()).changed();
             let now = if is_settled { written + Duration::from_mins(1) } else { written };
-            let locked = claim::lock(&layout, &Vacancy::of(STORY, &Arc::default()), OsStr::new("1.a.b"), now).unwrap();
+            let locked = claim::lock(&layout, &Vacancies::unknown(&Arc::default()), OsStr::new("1.a.b"), now).unwrap();
             assert!(locked.is_in_place(&layout).unwrap());
             // A message that is settled was left alone for longer than a tick of the system's clock.
             while Mark::of(&stat(layout.root(), "maildirq").unwrap()).changed() <= written {

@@ -3,7 +3,7 @@
 //! Most queues have no stories and no pauses most of the time, and to look for one that is not there takes a while. A
 //! folder that was seen to be empty still is, as long as nothing was put into it.
 
-use super::layout::is_empty;
+use super::layout::{PAUSED, STORY, is_empty};
 use super::sentinel::{Sentinel, Watched};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,15 @@ use std::time::{Duration, SystemTime};
 
 /// How long is waited, where the folder was not empty, until it is looked into again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long is believed that there was no event: not every file system tells of what was done behind its back.
+const BELIEVED_FOR: Duration = Duration::from_secs(30);
+
+/// The folders of a Maildir that are empty most of the time.
+#[derive(Debug)]
+pub(super) struct Vacancies {
+    pub stories: Vacancy,
+    pub pauses: Vacancy,
+}
 
 /// What is known of a folder.
 #[derive(Debug)]
@@ -25,29 +34,39 @@ pub(super) struct Vacancy {
 enum Seen {
     #[default]
     Nothing,
-    /// It was empty, and has been watched since before that.
-    Empty(Watched),
+    /// It was empty at this time, and has been watched since before.
+    Empty(Watched, SystemTime),
     /// At this time it was not empty, or nobody could tell.
     Used(SystemTime),
 }
 
+impl Vacancies {
+    /// Of both nothing is known yet.
+    pub(super) fn unknown(sentinel: &Arc<Sentinel>) -> Self {
+        Vacancies { stories: Vacancy::of(STORY, sentinel), pauses: Vacancy::of(PAUSED, sentinel) }
+    }
+}
+
 impl Vacancy {
     /// Of the folder at this path from the Maildir nothing is known yet.
-    pub(super) fn of(folder: &'static str, sentinel: &Arc<Sentinel>) -> Self {
+    fn of(folder: &'static str, sentinel: &Arc<Sentinel>) -> Self {
         Vacancy { folder, sentinel: Arc::clone(sentinel), seen: Mutex::default() }
     }
 
-    /// Whether it is known to be empty, in the Maildir `root`.
+    /// Whether it is known to be empty, in the Maildir `root`. If so, [`was_certain`](Vacancy::was_certain) of the
+    /// other folder goes by what had happened before this call.
     pub(super) fn is_certain(&self, root: impl AsFd, now: SystemTime) -> bool {
         match *self.seen() {
-            Seen::Empty(watched) if self.sentinel.is_still(watched) => return true,
-            Seen::Used(at) if now.duration_since(at).is_ok_and(|time| time < LOOK_AGAIN) => return false,
+            Seen::Empty(watched, at) if is_within(BELIEVED_FOR, at, now) && self.sentinel.is_still(watched) => {
+                return true;
+            }
+            Seen::Used(at) if is_within(LOOK_AGAIN, at, now) => return false,
             _ => {}
         }
         let watched = self.sentinel.watch(&root, self.folder);
         let is_vacant = watched.is_some() && is_empty(root, self.folder).unwrap_or(false);
         *self.seen() = match watched {
-            Some(watched) if is_vacant => Seen::Empty(watched),
+            Some(watched) if is_vacant => Seen::Empty(watched, now),
             _ => Seen::Used(now),
         };
         if let Some(watched) = watched.filter(|_| !is_vacant) {
@@ -57,6 +76,12 @@ impl Vacancy {
         is_vacant
     }
 
+    /// The same, as of the last time that it was so of any folder that the same sentinel watches.
+    pub(super) fn was_certain(&self, now: SystemTime) -> bool {
+        let seen = *self.seen();
+        matches!(seen, Seen::Empty(watched, at) if is_within(BELIEVED_FOR, at, now) && self.sentinel.was_still(watched))
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,15 +89,20 @@ impl Vacancy {
 
 impl Drop for Vacancy {
     fn drop(&mut self) {
-        if let Seen::Empty(watched) = *self.seen() {
+        if let Seen::Empty(watched, _) = *self.seen() {
             self.sentinel.leave(watched);
         }
     }
 }
 
+/// Whether it is no longer ago than this.
+fn is_within(time: Duration, at: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(at).is_ok_and(|past| past < time)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::layout::{Keep, Layout, STORY};
+    use super::super::layout::{Keep, Layout};
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
@@ -130,6 +160,18 @@ mod tests {
         assert!(bench.is_certain(START));
         fs::write(&story, "").and_then(|()| fs::remove_file(&story)).unwrap();
         assert!(bench.is_certain(START));
+    }
+
+    #[test]
+    fn what_no_event_told_of_is_seen_later() {
+        let bench = Bench::new();
+        assert!(bench.is_certain(START));
+        fs::write(bench.folder.join("id"), "").unwrap();
+        let Seen::Empty(watched, _) = *bench.vacancy.seen() else { panic!("it was empty") };
+        bench.vacancy.sentinel.miss(watched);
+        assert!(bench.is_certain(START + BELIEVED_FOR / 2) && bench.vacancy.was_certain(START + BELIEVED_FOR / 2));
+        assert!(!bench.vacancy.was_certain(START + BELIEVED_FOR));
+        assert!(!bench.is_certain(START + BELIEVED_FOR));
     }
 
     #[test]

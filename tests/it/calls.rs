@@ -14,7 +14,7 @@ const HAPPY_PATH: &[(&str, u64, &str)] = &[
     ("fstat", 2, "is it a regular file, and settled? before it is removed: is it unchanged, and so under its name?"),
     ("flock", 1, "the claim"),
     ("fcntl", 2, "is anybody still writing it? a lease, taken and given back"),
-    ("read", 2, "has anybody told of a story? of a pause?"),
+    ("read", 1, "has anybody told of a story or a pause?"),
     ("pwrite64", 2, "the slot: reading, sending"),
     ("pread64", 1, "all of it"),
     ("writev", 1, "the request, header and body at once"),

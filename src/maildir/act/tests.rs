@@ -3,8 +3,7 @@
 use super::*;
 use crate::engine::Id;
 use crate::maildir::claim;
-use crate::maildir::layout::STORY;
-use crate::maildir::vacancy::Vacancy;
+use crate::maildir::vacancy::Vacancies;
 use std::ffi::OsStr;
 use std::fs;
 use std::fs::File;
@@ -83,7 +82,7 @@ impl Bench {
     }
 
     fn lock_as_engine(&self, now: SystemTime) -> Result<claim::Locked, claim::Refused> {
-        claim::lock(&self.operator.layout, &Vacancy::of(STORY, &Arc::default()), OsStr::new(NAME), now)
+        claim::lock(&self.operator.layout, &Vacancies::unknown(&Arc::default()), OsStr::new(NAME), now)
     }
 }
 
