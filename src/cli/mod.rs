@@ -155,7 +155,8 @@ fn print(text: impl AsRef<[u8]>) -> Result<(), Exit> {
 
 /// Tells a person something, on standard error. Nobody listening is no reason to fail.
 fn say(text: impl Display) {
-    let _ = writeln!(stderr(), "{text}");
+    // In one piece: a line of another program must not come in between.
+    let _ = stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Tells of an error in the form that all errors have.
