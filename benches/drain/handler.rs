@@ -118,20 +118,21 @@ pub fn echo(ledger: &Path) -> Result<()> {
         id: Option<&'a str>,
         #[serde(borrow)]
         path: Option<Cow<'a, str>>,
+        size: Option<usize>,
     }
     let mut handled = String::new();
     let (mut orders, mut answers) = (io::stdin().lock(), io::stdout());
     writeln!(answers, r#"{{"type":"ready","version":1}}"#)?;
     let (mut line, mut message) = (String::new(), Vec::new());
     while orders.read_line(&mut line)? > 0 {
-        if let Job { id: Some(id), path: Some(path) } = serde_json::from_str(&line)? {
-            File::open(&*path)?.read_to_end(&mut message)?;
+        if let Job { id: Some(id), path: Some(path), size: Some(size) } = serde_json::from_str(&line)? {
+            message.resize(size, 0);
+            File::open(&*path)?.read_exact(&mut message)?;
             let number = number_of(&message).context("not a message of this benchmark")?;
             writeln!(handled, "{number} {}", message.len())?;
             writeln!(answers, r#"{{"type":"done","id":"{id}"}}"#)?;
         }
         line.clear();
-        message.clear();
     }
     // proc(5): the time that this thread, its only one, ran, in nanoseconds.
     let ran = fs::read_to_string("/proc/self/schedstat")?;
