@@ -63,14 +63,15 @@ impl Vacancy {
             Seen::Used(at) if is_within(LOOK_AGAIN, at, now) => return false,
             _ => {}
         }
-        let watched = self.sentinel.watch(&root, self.folder);
-        let is_vacant = watched.is_some() && is_empty(root, self.folder).unwrap_or(false);
+        let is_empty = || is_empty(&root, self.folder).unwrap_or(false);
+        // What happens in a folder that is used need not be told. In one that is not, something may until it is watched.
+        let watched = if is_empty() { self.sentinel.watch(&root, self.folder) } else { None };
+        let is_vacant = watched.is_some() && is_empty();
         *self.seen() = match watched {
             Some(watched) if is_vacant => Seen::Empty(watched, now),
             _ => Seen::Used(now),
         };
         if let Some(watched) = watched.filter(|_| !is_vacant) {
-            // What happens in a folder that is used need not be told.
             self.sentinel.leave(watched);
         }
         is_vacant
