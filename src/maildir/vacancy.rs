@@ -9,6 +9,10 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+/// To watch a folder and to look into it takes far longer than to look for one thing that is not there: so it has to be
+/// asked for this often in a second.
+const OFTEN: u32 = 8;
+const SECOND: Duration = Duration::from_secs(1);
 /// How long is waited, where the folder was not empty, until it is looked into again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long is believed that there was no event: not every file system tells of what was done behind its back.
@@ -30,10 +34,10 @@ pub(super) struct Vacancy {
     seen: Mutex<Seen>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 enum Seen {
-    #[default]
-    Nothing,
+    /// Nothing. In the second from this time on it was asked for so often.
+    Nothing(SystemTime, u32),
     /// It was empty at this time, and has been watched since before.
     Empty(Watched, SystemTime),
     /// At this time it was not empty, or nobody could tell.
@@ -50,19 +54,30 @@ impl Vacancies {
 impl Vacancy {
     /// Of the folder at this path from the Maildir nothing is known yet.
     fn of(folder: &'static str, sentinel: &Arc<Sentinel>) -> Self {
-        Vacancy { folder, sentinel: Arc::clone(sentinel), seen: Mutex::default() }
+        Vacancy { folder, sentinel: Arc::clone(sentinel), seen: Mutex::new(Seen::Nothing(SystemTime::UNIX_EPOCH, 0)) }
     }
 
     /// Whether it is known to be empty, in the Maildir `root`. If so, [`was_certain`](Vacancy::was_certain) of the
     /// other folder goes by what had happened before this call.
     pub(super) fn is_certain(&self, root: impl AsFd, now: SystemTime) -> bool {
-        match *self.seen() {
-            Seen::Empty(watched, at) if is_within(BELIEVED_FOR, at, now) && self.sentinel.is_still(watched) => {
+        let mut seen = self.seen();
+        match &mut *seen {
+            Seen::Empty(watched, at) if is_within(BELIEVED_FOR, *at, now) && self.sentinel.is_still(*watched) => {
                 return true;
             }
-            Seen::Used(at) if is_within(LOOK_AGAIN, at, now) => return false,
-            _ => {}
+            Seen::Used(at) if is_within(LOOK_AGAIN, *at, now) => return false,
+            Seen::Nothing(since, asked) if is_within(SECOND, *since, now) => {
+                *asked += 1;
+                if *asked < OFTEN {
+                    return false;
+                }
+            }
+            other => {
+                *other = Seen::Nothing(now, 1);
+                return false;
+            }
         }
+        drop(seen);
         let is_empty = || is_empty(&root, self.folder).unwrap_or(false);
         // What happens in a folder that is used need not be told. In one that is not, something may until it is watched.
         let watched = if is_empty() { self.sentinel.watch(&root, self.folder) } else { None };
@@ -131,16 +146,28 @@ mod tests {
         fn is_certain(&self, now: SystemTime) -> bool {
             self.vacancy.is_certain(self.layout.root(), now)
         }
+
+        /// Asked for often enough that somebody looks.
+        fn is_certain_at_last(&self, now: SystemTime) -> bool {
+            (0..OFTEN).any(|_| self.is_certain(now))
+        }
+    }
+
+    #[test]
+    fn where_mail_comes_now_and_then_nobody_looks() {
+        let bench = Bench::new();
+        assert!((0..4 * OFTEN).all(|time| !bench.is_certain(START + time * SECOND / (OFTEN - 1))));
+        assert!(bench.is_certain_at_last(START));
     }
 
     #[test]
     fn what_is_put_there_is_seen_at_once() {
         let bench = Bench::new();
         let story = bench.folder.join("id");
-        assert!(bench.is_certain(START) && bench.is_certain(START));
+        assert!(bench.is_certain_at_last(START) && bench.is_certain(START));
         fs::write(&story, "").unwrap();
-        assert!(!bench.is_certain(START));
-        assert!(!bench.is_certain(START + LOOK_AGAIN));
+        assert!(!bench.is_certain_at_last(START));
+        assert!(!bench.is_certain_at_last(START + LOOK_AGAIN));
     }
 
     #[test]
@@ -148,39 +175,40 @@ mod tests {
         let bench = Bench::new();
         let story = bench.folder.join("id");
         fs::write(&story, "").unwrap();
-        assert!(!bench.is_certain(START));
+        assert!(!bench.is_certain_at_last(START));
         fs::remove_file(&story).unwrap();
-        assert!(!bench.is_certain(START + LOOK_AGAIN / 2), "it was looked into just before");
-        assert!(bench.is_certain(START + LOOK_AGAIN));
+        assert!(!bench.is_certain_at_last(START + LOOK_AGAIN / 2), "it was looked into just before");
+        assert!(bench.is_certain_at_last(START + LOOK_AGAIN));
     }
 
     #[test]
     fn what_has_come_and_gone_leaves_it_empty() {
         let bench = Bench::new();
         let story = bench.folder.join("id");
-        assert!(bench.is_certain(START));
+        assert!(bench.is_certain_at_last(START));
         fs::write(&story, "").and_then(|()| fs::remove_file(&story)).unwrap();
-        assert!(bench.is_certain(START));
+        assert!(!bench.is_certain(START));
+        assert!(bench.is_certain_at_last(START));
     }
 
     #[test]
     fn what_no_event_told_of_is_seen_later() {
         let bench = Bench::new();
-        assert!(bench.is_certain(START));
+        assert!(bench.is_certain_at_last(START));
         fs::write(bench.folder.join("id"), "").unwrap();
         let Seen::Empty(watched, _) = *bench.vacancy.seen() else { panic!("it was empty") };
         bench.vacancy.sentinel.miss(watched);
         assert!(bench.is_certain(START + BELIEVED_FOR / 2) && bench.vacancy.was_certain(START + BELIEVED_FOR / 2));
         assert!(!bench.vacancy.was_certain(START + BELIEVED_FOR));
-        assert!(!bench.is_certain(START + BELIEVED_FOR));
+        assert!(!bench.is_certain_at_last(START + BELIEVED_FOR));
     }
 
     #[test]
     fn of_a_folder_that_cannot_be_looked_at_nothing_is_certain() {
         let bench = Bench::new();
-        assert!(bench.is_certain(START));
+        assert!(bench.is_certain_at_last(START));
         fs::remove_dir(&bench.folder).unwrap();
-        assert!(!bench.is_certain(START));
+        assert!(!bench.is_certain_at_last(START));
     }
 
     #[test]
@@ -190,6 +218,6 @@ mod tests {
         fs::remove_dir(&bench.folder).unwrap();
         // It may lead to another folder at any time.
         symlink(bench.folder.with_extension("elsewhere"), &bench.folder).unwrap();
-        assert!(!bench.is_certain(START) && !bench.is_certain(START + LOOK_AGAIN));
+        assert!(!bench.is_certain_at_last(START) && !bench.is_certain_at_last(START + LOOK_AGAIN));
     }
 }
