@@ -23,10 +23,11 @@ impl Promises {
     /// Connects to this host and port. There will be a folder beside `new`.
     pub fn new(new: &Path, address: &str) -> Result<Self> {
         let folder = new.join("../promises");
-        fs::create_dir_all(&folder)?;
+        let empty = folder.join("empty");
+        fs::create_dir_all(&empty)?;
         let slots = tempfile::tempfile_in(&folder)?;
         let events = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        add_watch(&events, folder, WatchFlags::CREATE)?;
+        add_watch(&events, empty, WatchFlags::CREATE)?;
         Ok(Promises { bare: Bare::new(address)?, slots, events })
     }
 

@@ -91,11 +91,4 @@ mod tests {
             assert!(!mark.is_settled(changed - tick), "a time that is still to come");
         }
     }
-
-    #[test]
-    fn what_is_put_into_a_folder_shows() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        shows(|| fs::write(&file, "").and_then(|()| fs::remove_file(&file)).unwrap(), folder.path());
-    }
 }

@@ -156,6 +156,20 @@ fn the_first_start_says_so_to_people_too() {
     drain.wait_for_line("first start: 1 message waits, the oldest since 2023-11-14T22:13:20Z");
 }
 
+#[test]
+fn what_is_said_to_people_is_written_in_one_piece() {
+    let (maildir, app) = (with_mail(1), App::accepting());
+    let writes = maildir.path().join("writes");
+    let strace = ["strace", "-f", "-e", "trace=write", "-s", "200", "-o", writes.to_str().unwrap()];
+
+    let drain = Maildirq::drain(&maildir, &app.url()).log_text().by_way_of(&strace).run();
+
+    assert_eq!(drain.exit(), Exit::Ok);
+    let writes = fs::read_to_string(writes).unwrap();
+    assert!(writes.contains("write(2, \"1 done, 0 waiting, 0 dead, in "), "{writes}");
+    assert!(writes.lines().any(|write| write.contains("1 done") && write.contains("/s)\\n\"")), "{writes}");
+}
+
 fn with_mail(count: usize) -> Maildir {
     let maildir = Maildir::new();
     (0..count).for_each(|number| drop(maildir.deliver(format!("Subject: {number}\n\nhi\n"))));
