@@ -196,7 +196,7 @@ fn address(written: &[u8]) -> String {
                 one = [byte];
                 &one[..]
             }
-            Token::Quoted(piece) | Token::Word(piece) | Token::Comment(piece) => piece,
+            Token::Letters(piece) | Token::Quoted(piece) | Token::Word(piece) | Token::Comment(piece) => piece,
         };
         if is_apart && !is_tight(plain.last()) && !is_tight(piece.first()) {
             plain.push(b' ');
@@ -204,7 +204,7 @@ fn address(written: &[u8]) -> String {
         plain.extend_from_slice(piece);
         is_apart = false;
     }
-    let address = without_tabs(&text(&plain, None));
+    let address = without_tabs(text(&plain, None));
     let address = address.trim_matches(|c: char| c.is_ascii_whitespace() || matches!(c, '<' | '>'));
     let is_mailto = address.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("mailto:"));
     let address = if is_mailto { &address[7..] } else { address };
@@ -223,17 +223,17 @@ fn name(written: &[u8]) -> Option<String> {
                 }
             }
             Token::Byte(byte) => plain.push(byte),
-            Token::Word(word) => plain.extend_from_slice(word),
+            Token::Letters(written) | Token::Word(written) => plain.extend_from_slice(written),
             Token::Quoted(quoted) => plain.extend(content(quoted)),
         }
     }
-    Some(without_tabs(&decode(&plain))).filter(|name| !name.is_empty())
+    Some(without_tabs(decode(&plain))).filter(|name| !name.is_empty())
 }
 
 /// The first comment that says something.
 fn comment(written: &[u8]) -> Option<String> {
     Tokens::of(written).find_map(|token| match token {
-        Token::Comment(comment) => Some(without_tabs(&decode(&content(comment)))).filter(|comment| !comment.is_empty()),
+        Token::Comment(comment) => Some(without_tabs(decode(&content(comment)))).filter(|comment| !comment.is_empty()),
         _ => None,
     })
 }

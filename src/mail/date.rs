@@ -43,6 +43,7 @@ fn plain(value: &[u8]) -> Option<String> {
     let mut plain = Vec::new();
     for token in Tokens::of(&unfold(value)) {
         match token {
+            Token::Letters(letters) => plain.extend_from_slice(letters),
             Token::Byte(byte) => plain.push(byte),
             Token::Comment(_) => plain.push(b' '),
             Token::Quoted(written) => plain.extend(content(written)),

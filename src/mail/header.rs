@@ -77,8 +77,9 @@ impl<'a> Header<'a> {
         let name = name.as_bytes();
         let mut rest = self.bytes;
         loop {
-            // A folded line begins with a blank, and no name does.
-            if rest.get(..name.len())?.eq_ignore_ascii_case(name)
+            // Most lines begin with another letter. A folded one begins with a blank, and no name does.
+            if rest.first()?.eq_ignore_ascii_case(name.first()?)
+                && rest.get(..name.len())?.eq_ignore_ascii_case(name)
                 && let Some((found, value)) = split_field(&rest[..field_length(rest)])
                 && found.len() == name.len()
             {

@@ -24,10 +24,13 @@ pub(super) fn ids(value: &[u8]) -> Vec<String> {
             (Token::Byte(byte), Some(id)) if !byte.is_ascii_whitespace() => id.push(byte),
             (Token::Byte(_), Some(_)) | (Token::Comment(_), None) => {}
             (Token::Byte(byte), None) => bare.push(byte),
-            (Token::Quoted(written) | Token::Word(written), None) => bare.extend_from_slice(written),
-            (Token::Quoted(written) | Token::Word(written) | Token::Comment(written), Some(id)) => {
-                id.extend_from_slice(written);
+            (Token::Letters(written) | Token::Quoted(written) | Token::Word(written), None) => {
+                bare.extend_from_slice(written);
             }
+            (
+                Token::Letters(written) | Token::Quoted(written) | Token::Word(written) | Token::Comment(written),
+                Some(id),
+            ) => id.extend_from_slice(written),
         }
         if found.len() == LIMIT {
             return found;
@@ -43,7 +46,7 @@ pub(super) fn ids(value: &[u8]) -> Vec<String> {
 
 /// Adds what stood within angle brackets, if anything.
 fn add(inside: Option<Vec<u8>>, found: &mut Vec<String>) {
-    let id = without_tabs(&text(&inside.unwrap_or_default(), None));
+    let id = without_tabs(text(&inside.unwrap_or_default(), None));
     if !id.is_empty() {
         found.push(format!("<{id}>"));
     }

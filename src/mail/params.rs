@@ -49,7 +49,7 @@ impl Params {
 
 /// `text/plain` of ` Text / Plain what else`.
 fn value_of(head: &[u8]) -> String {
-    let head = one_line(&text(head, None));
+    let head = one_line(text(head, None));
     let word = |text: &str| text.split_ascii_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     match head.split_once('/') {
         Some((kind, subtype)) => word(kind) + "/" + &word(subtype),
@@ -116,9 +116,9 @@ fn put_together(name: &str, sections: &[Section]) -> String {
         last = part.number;
     }
     match (label, name) {
-        (Some(label), _) => one_line(&text(&bytes, Some(label))),
+        (Some(label), _) => one_line(text(&bytes, Some(label))),
         // Nobody encodes these, and some look as if.
-        (None, "boundary") => one_line(&text(&bytes, None)),
+        (None, "boundary") => one_line(text(&bytes, None)),
         // Many programs know nothing of RFC 2231.
         (None, _) => decode(&bytes),
     }
@@ -173,13 +173,9 @@ impl Reader {
     fn read(value: &[u8], is_enough: impl Fn(&Reader) -> bool) -> (Vec<u8>, Vec<Section>) {
         let mut reader = Reader::default();
         let mut tokens = Tokens::of(value);
-        loop {
-            // Behind a quoted string anything else begins a name.
-            if reader.place != Place::Quoted {
-                reader.part().extend_from_slice(tokens.letters());
-            }
-            let Some(token) = tokens.next() else { break };
+        while let Some(token) = tokens.next() {
             match token {
+                Token::Letters(letters) => reader.letters(letters),
                 Token::Byte(byte) => reader.byte(byte),
                 Token::Quoted(written) => reader.quoted(written),
                 Token::Word(written) => reader.part().extend_from_slice(written),
@@ -224,13 +220,17 @@ impl Reader {
                 self.name = name;
                 self.place = Place::Value;
             }
-            (Place::Quoted, _) if !byte.is_ascii_whitespace() => {
-                self.finish();
-                self.name.push(byte);
-            }
-            (Place::Quoted, _) => {}
-            _ => self.part().push(byte),
+            (Place::Quoted, _) if byte.is_ascii_whitespace() => {}
+            _ => self.letters(&[byte]),
         }
+    }
+
+    fn letters(&mut self, letters: &[u8]) {
+        // Behind a quoted string anything begins a name.
+        if self.place == Place::Quoted {
+            self.finish();
+        }
+        self.part().extend_from_slice(letters);
     }
 
     fn quoted(&mut self, written: &[u8]) {

@@ -23,6 +23,8 @@ pub(super) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
 /// A piece of a value, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
+    /// Letters, digits and dashes, as many as stand together.
+    Letters(&'a [u8]),
     /// A byte that is in none of the others.
     Byte(u8),
     /// A quoted string, with its quotes.
@@ -59,15 +61,6 @@ impl<'a> Tokens<'a> {
         &self.bytes[self.at..]
     }
 
-    /// The letters, digits and dashes that come next: they are bytes, as others are, and taken all at once.
-    pub fn letters(&mut self) -> &'a [u8] {
-        let is_letter = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
-        let length = self.rest().iter().take_while(is_letter).count();
-        let letters = &self.rest()[..length];
-        self.at += length;
-        letters
-    }
-
     fn quoted(&mut self) -> Option<usize> {
         let length = if self.has_open_quote { None } else { quoted_length(self.rest()) };
         self.has_open_quote |= length.is_none();
@@ -90,7 +83,7 @@ impl<'a> Iterator for Tokens<'a> {
             b'"' => (self.quoted(), Token::Quoted),
             b'(' => (self.comment(), Token::Comment),
             b'=' => (self.words.word_at(self.at).map(|word| word.length), Token::Word),
-            _ => (None, Token::Word),
+            _ => (letters_length(self.rest()), Token::Letters),
         };
         let Some(length) = length else {
             self.at += 1;
@@ -115,6 +108,13 @@ pub(super) fn content(written: &[u8]) -> Vec<u8> {
         }
     }
     content
+}
+
+/// The length of the letters, digits and dashes at the beginning, if there are any.
+fn letters_length(bytes: &[u8]) -> Option<usize> {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    let length = bytes.iter().position(|byte| !is_letter(byte)).unwrap_or(bytes.len());
+    (length > 0).then_some(length)
 }
 
 /// The length of the quoted string at the beginning.
@@ -155,6 +155,7 @@ mod tests {
 
     fn pieces(value: &str) -> String {
         let piece = |token| match token {
+            Token::Letters(letters) => String::from_utf8_lossy(letters).into_owned(),
             Token::Byte(byte) => char::from(byte).to_string(),
             Token::Quoted(written) => format!("[q{}]", written.escape_ascii()),
             Token::Comment(written) => format!("[c{}]", written.escape_ascii()),

@@ -7,7 +7,7 @@
 use super::charset::{is_utf7, text};
 use super::syntax::unfold;
 use crate::base64::decode_quads;
-use memchr::{memchr_iter, memchr3_iter};
+use memchr::{memchr_iter, memchr2_iter, memchr3_iter};
 
 /// The longest name of a charset, in bytes. Bounded so that it takes no time to see that something is no word.
 const LABEL_LIMIT: usize = 64;
@@ -43,7 +43,9 @@ pub(super) fn decode(value: &[u8]) -> String {
     }
     run.finish(&mut decoded);
     decoded.push_str(&text(&value[plain..], None));
-    one_line(&decoded).trim_matches(|c: char| c.is_ascii_whitespace()).to_owned()
+    let line = one_line(decoded);
+    let trimmed = line.trim_matches(|c: char| c.is_ascii_whitespace());
+    if trimmed.len() == line.len() { line } else { trimmed.to_owned() }
 }
 
 /// A value in which there is nothing to be decoded, as most are.
@@ -59,17 +61,21 @@ fn is_printable(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |is_printable, byte| is_printable & matches!(byte, b'\t' | b' '..=b'~'))
 }
 
-/// Whether nothing of [`one_line`] can be in a text, going by its bytes: those beyond ASCII begin by `C2` and `E2`.
-fn is_surely_one_line(text: &str) -> bool {
-    let is_harmless = |byte: u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..) && !matches!(byte, 0xC2 | 0xE2);
-    text.bytes().fold(true, |is_sure, byte| is_sure & is_harmless(byte))
+/// Whether nothing is in a text that [`one_line`] changes, going by its bytes: C1 controls and the line ends of Unicode
+/// begin by `C2` and `E2`.
+fn is_one_line(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let acts = |at: usize| matches!(bytes[at..], [0xC2, 0x80..0xA0, ..] | [0xE2, 0x80, 0xA8 | 0xA9, ..]);
+    let is_harmless = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
+    bytes.iter().fold(true, |are_harmless, byte| are_harmless & is_harmless(byte))
+        && !memchr2_iter(0xC2, 0xE2, bytes).any(acts)
 }
 
 /// Text on one line: line ends, those of Unicode among them, become blanks. All other control characters but
 /// tabs are removed.
-pub(super) fn one_line(text: &str) -> String {
-    if is_surely_one_line(text) {
-        return text.to_owned();
+pub(super) fn one_line(text: String) -> String {
+    if is_one_line(&text) {
+        return text;
     }
     let mut line = String::with_capacity(text.len());
     let mut last = None;
@@ -88,7 +94,7 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// The same for what is no text but a name for machines: a tab, which may stand within quotation marks, becomes a
 /// blank, too.
-pub(super) fn without_tabs(text: &str) -> String {
+pub(super) fn without_tabs(text: String) -> String {
     let line = one_line(text);
     if line.contains('\t') { line.replace('\t', " ") } else { line }
 }

@@ -102,6 +102,15 @@ fn a_value_is_one_line_without_control_characters() {
 }
 
 #[test]
+fn each_character_is_looked_at_closely_that_may_not_stay() {
+    for character in ('\0'..=char::MAX).map(String::from) {
+        // What stands before it is taken out.
+        let closely = one_line(format!("\u{1}{character}"));
+        assert_eq!(is_one_line(&character), closely == character, "{}", character.escape_unicode());
+    }
+}
+
+#[test]
 fn hostile_values_are_read_to_their_end() {
     // Were the time the square of the length, this would take hours.
     let piece = |text: &str| text.repeat((1 << 18) / text.len());
