@@ -30,6 +30,19 @@ impl Id {
         Id(bits)
     }
 
+    /// The id as it is written, in ASCII.
+    pub fn characters(self) -> [u8; Id::CHARACTERS] {
+        let mut text = [0; 28];
+        BASE32_NOPAD.encode_mut(&self.0, &mut text);
+        text.make_ascii_lowercase();
+        *text.first_chunk().expect("two of them are padding")
+    }
+
+    /// A hash of it, for tables: it is one itself.
+    pub fn hashed(self) -> u64 {
+        u64::from_ne_bytes(*self.0.first_chunk().expect("it has 17 bytes"))
+    }
+
     /// The id written as `text`, where that is one.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != Self::CHARACTERS {
@@ -43,10 +56,7 @@ impl Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 28];
-        BASE32_NOPAD.encode_mut(&self.0, &mut text);
-        text.make_ascii_lowercase();
-        f.pad(std::str::from_utf8(&text[..Self::CHARACTERS]).expect("base32 is ASCII"))
+        f.pad(std::str::from_utf8(&self.characters()).expect("base32 is ASCII"))
     }
 }
 

@@ -19,6 +19,12 @@ pub fn printable(bytes: &[u8]) -> String {
 
 /// The same, at most `most` characters and an ellipsis.
 pub fn printable_within(bytes: &[u8], most: usize) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && text.len() <= most
+        && is_plain(text)
+    {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(bytes.len().min(most));
     let mut left = most;
     for chunk in bytes.utf8_chunks() {
@@ -56,7 +62,12 @@ pub fn within_rfc3339(time: SystemTime) -> SystemTime {
 
 /// Whether `text` holds nothing that [`printable`] would spell out.
 pub fn is_harmless(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() || reorders_text(c))
+    is_plain(text) || !text.chars().any(|c| c.is_control() || reorders_text(c))
+}
+
+/// Whether these are letters, digits and signs of ASCII, as in most text: that is seen many bytes at a time.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~'))
 }
 
 fn push_harmless(shown: &mut String, character: char) {

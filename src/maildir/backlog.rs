@@ -9,7 +9,7 @@ use super::names::delivered_at;
 use super::stock::InHand;
 use crate::engine::Id;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -29,7 +29,7 @@ pub(super) struct Key {
 /// The messages that this process knows.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    maildirs: HashMap<u32, Known>,
+    maildirs: BTreeMap<u32, Known>,
     lineup: Lineup,
     /// When each that waits is due. One that does not wait for that time any more is passed over.
     waiting: BinaryHeap<Reverse<(SystemTime, Spot)>>,

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, openat, renam
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt as _;
@@ -76,8 +76,11 @@ impl Holding {
 /// What is written in a slot: `phase stamp id length name`, padded by zeros.
 fn text_of_slot(phase: Phase, stamp: &str, id: Id, name: &OsStr) -> Vec<u8> {
     let mut text = Vec::with_capacity(SLOT);
-    let head = format_args!("{} {stamp} {id} {} ", phase.letter() as char, name.len());
-    text.write_fmt(head).expect("memory takes all that is written");
+    let length = name.len().to_string();
+    for word in [&[phase.letter()], stamp.as_bytes(), &id.characters(), length.as_bytes()] {
+        text.extend_from_slice(word);
+        text.push(b' ');
+    }
     text.extend_from_slice(name.as_bytes());
     text.push(b'\n');
     text.resize(SLOT, 0);
@@ -151,7 +154,7 @@ impl Hands {
                 slots.used - 1
             })
         };
-        let stamp = format!("{}.{}", self.name, self.claims.fetch_add(1, Ordering::Relaxed));
+        let stamp = [&*self.name, ".", &self.claims.fetch_add(1, Ordering::Relaxed).to_string()].concat();
         let slot = Slot { number, stamp, phase: Phase::Reading };
         match self.file.write_all_at(&text_of_slot(slot.phase, &slot.stamp, id, name), offset(slot.number)) {
             Ok(()) => Ok(slot),

@@ -5,7 +5,6 @@ use crate::engine::Id;
 use hashbrown::HashTable;
 use slab::Slab;
 use std::ffi::OsStr;
-use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
 /// A message that is known.
@@ -56,14 +55,13 @@ pub(super) enum Awaits {
 pub(super) struct Known {
     entries: Slab<Entry>,
     by_id: HashTable<u32>,
-    hasher: RandomState,
     search: u32,
 }
 
 impl Known {
     /// The number of a message.
     pub(super) fn number(&self, id: Id) -> Option<u32> {
-        self.by_id.find(self.hasher.hash_one(id), |&number| self.entries[number as usize].id == id).copied()
+        self.by_id.find(id.hashed(), |&number| self.entries[number as usize].id == id).copied()
     }
 
     /// The message with this number, which another one may have had before.
@@ -101,15 +99,15 @@ impl Known {
         let number = u32::try_from(self.entries.vacant_key()).ok()?;
         let (patience, awaits, seen) = (0, Awaits::Time, self.search);
         self.entries.insert(Entry { id, name: name.into(), place, turn, patience, awaits, seen });
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        self.by_id.insert_unique(hasher.hash_one(id), number, |&other| hasher.hash_one(entries[other as usize].id));
+        let entries = &self.entries;
+        self.by_id.insert_unique(id.hashed(), number, |&other| entries[other as usize].id.hashed());
         Some(number)
     }
 
     pub(super) fn remove(&mut self, id: Id) {
-        if let Some(number) = self.number(id) {
+        if let Ok(found) = self.by_id.find_entry(id.hashed(), |&number| self.entries[number as usize].id == id) {
+            let (number, _) = found.remove();
             self.entries.remove(number as usize);
-            forget(&mut self.by_id, &self.hasher, id, number);
         }
     }
 
@@ -126,11 +124,11 @@ impl Known {
 
     /// Ends a search that has seen the whole folder: what it did not see, and nobody holds, is gone.
     pub(super) fn end_search(&mut self) {
-        let Known { entries, by_id, hasher, search } = self;
+        let Known { entries, by_id, search } = self;
         entries.retain(|number, entry| {
             let stays = entry.seen == *search || entry.place == Place::Held;
-            if !stays && let Ok(number) = u32::try_from(number) {
-                forget(by_id, hasher, entry.id, number);
+            if !stays && let Ok(found) = by_id.find_entry(entry.id.hashed(), |&other| other as usize == number) {
+                found.remove();
             }
             stays
         });
@@ -141,12 +139,6 @@ impl Known {
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-}
-
-fn forget(by_id: &mut HashTable<u32>, hasher: &RandomState, id: Id, number: u32) {
-    if let Ok(found) = by_id.find_entry(hasher.hash_one(id), |&other| other == number) {
-        found.remove();
     }
 }
 

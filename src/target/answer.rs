@@ -1,6 +1,7 @@
 //! What an HTTP status and an exit code mean: two tables, the same here and in `docs/answers.md`.
 
 use crate::engine::{Blame, Outcome};
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -123,18 +124,29 @@ impl Overrides {
 }
 
 impl Meaning {
-    /// The outcome of an attempt that was answered so. The reason is the answer, and what was said
-    /// beside it where anything was; both are fit to be shown.
-    pub(super) fn outcome(self, answer: u16, name: &str, said: &str, after: Option<Duration>) -> Outcome {
-        let hint = if self == Meaning::Misconfigured { " (looks like configuration)" } else { "" };
-        let separator = if said.is_empty() { "" } else { ": " };
-        let reason = format!("{name}{hint}{separator}{said}");
+    /// The outcome of an attempt that was answered so. The reason, where one is needed, is the answer, and what was
+    /// `said` beside it where anything was; both are fit to be shown.
+    pub(super) fn outcome(
+        self,
+        answer: u16,
+        name: impl Display,
+        said: impl FnOnce() -> String,
+        after: Option<Duration>,
+    ) -> Outcome {
+        let reason = |hint: &str| {
+            let said = said();
+            let separator = if said.is_empty() { "" } else { ": " };
+            format!("{name}{hint}{separator}{said}")
+        };
         let status = Some(answer);
         match self {
             Meaning::Done => Outcome::Done { status },
-            Meaning::Reject => Outcome::Reject { status, reason },
-            Meaning::Misconfigured => Outcome::Retry { blame: Blame::Endpoint, status, reason, after },
-            Meaning::Retry(blame) => Outcome::Retry { blame, status, reason, after },
+            Meaning::Reject => Outcome::Reject { status, reason: reason("") },
+            Meaning::Misconfigured => {
+                let reason = reason(" (looks like configuration)");
+                Outcome::Retry { blame: Blame::Endpoint, status, reason, after }
+            }
+            Meaning::Retry(blame) => Outcome::Retry { blame, status, reason: reason(""), after },
         }
     }
 }
@@ -212,7 +224,8 @@ mod tests {
 
     #[test]
     fn the_reason_is_the_answer_and_what_was_said() {
-        let reason = |meaning: Meaning, said: &str| meaning.outcome(7, "7 Seven", said, None).reason().to_owned();
+        let reason =
+            |meaning: Meaning, said: &str| meaning.outcome(7, "7 Seven", || said.into(), None).reason().to_owned();
         for (meaning, said, expected) in [
             (Meaning::Done, "thanks", ""),
             (Meaning::Reject, "", "7 Seven"),

@@ -159,7 +159,7 @@ impl CommandTarget {
         match end.status.code().and_then(|code| u16::try_from(code).ok()) {
             Some(code) => {
                 let meaning = self.config.answers.over(code, exit_meaning(code));
-                meaning.outcome(code, &format!("exit code {code}"), said, None)
+                meaning.outcome(code, format_args!("exit code {code}"), || said.to_owned(), None)
             }
             None => match cpu.filter(|_| end.status.signal() == Some(libc::SIGXCPU)) {
                 Some(seconds) => {

@@ -202,15 +202,16 @@ impl Answer {
     /// The rest does not come.
     pub(super) async fn chunk(&mut self) -> hyper::Result<Option<Bytes>> {
         let body = self.response.body_mut();
-        loop {
+        while !body.is_end_stream() {
             let frame = self.connection.wire.drive(poll_fn(|context| Pin::new(&mut *body).poll_frame(context))).await;
             match frame.transpose()?.map(Frame::into_data) {
                 Some(Ok(bytes)) => return Ok(Some(bytes)),
                 // Trailers say nothing that counts.
                 Some(Err(_)) => {}
-                None => return Ok(None),
+                None => break,
             }
         }
+        Ok(None)
     }
 
     /// Ends with it. Its connection serves the next request, where the answer was read to its end.

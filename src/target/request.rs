@@ -95,7 +95,7 @@ impl Contents {
             Cow::Owned(content_type) => text(content_type),
         };
         headers.insert(CONTENT_TYPE, content_type);
-        let id = text(&message.id.to_string());
+        let id = HeaderValue::from_bytes(&message.id.characters()).expect("an id is made of letters and digits");
         headers.insert(IDEMPOTENCY_KEY, id.clone());
         headers.insert(WEBHOOK_ID, id);
         headers.insert(ATTEMPT, message.attempt().into());

@@ -227,9 +227,10 @@ fn template(config: &UrlConfig) -> anyhow::Result<reqwest::Request> {
 async fn judge(answer: Answer, answers: &Overrides, secrets: &[Secret]) -> Outcome {
     let status = answer.status();
     let after = retry_after(answer.headers());
-    let said = hide(&rest_of(answer).await, secrets);
+    let said = rest_of(answer).await;
+    let said = || printable(hide(&said, secrets).trim_ascii().as_bytes());
     let meaning = answers.over(status.as_u16(), meaning(status.as_u16()));
-    meaning.outcome(status.as_u16(), &status.to_string(), &printable(said.trim_ascii().as_bytes()), after)
+    meaning.outcome(status.as_u16(), status, said, after)
 }
 
 /// An answer without what it repeats of our secrets.
