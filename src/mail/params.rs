@@ -3,6 +3,7 @@
 use super::charset::text;
 use super::syntax::{Token, Tokens, unfold};
 use super::words::{decode, hex_byte, one_line};
+use memchr::memchr;
 
 /// How many parameters are looked at. A long name takes some 40 in RFC 2231, and putting pieces together takes
 /// time by the square of their number.
@@ -49,6 +50,11 @@ impl Params {
 
 /// `text/plain` of ` Text / Plain what else`.
 fn value_of(head: &[u8]) -> String {
+    // Most are one word.
+    let only_word = std::str::from_utf8(head.trim_ascii()).ok();
+    if let Some(word) = only_word.filter(|word| word.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return word.to_ascii_lowercase();
+    }
     let head = one_line(text(head, None));
     let word = |text: &str| text.split_ascii_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     match head.split_once('/') {
@@ -263,16 +269,15 @@ fn without_open_quote(value: &[u8]) -> &[u8] {
 /// written by programs that know nothing of escapes.
 fn unescape(inner: &[u8], plain: &mut Vec<u8>) {
     let mut rest = inner;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        match (byte, after.first()) {
-            (b'\\', Some(escaped @ (b'"' | b'\\'))) => {
-                plain.push(*escaped);
-                rest = &after[1..];
-            }
-            _ => plain.push(*byte),
-        }
+    while let Some(backslash) = memchr(b'\\', rest) {
+        let (before, after) = rest.split_at(backslash);
+        plain.extend_from_slice(before);
+        let is_escape = matches!(after.get(1), Some(b'"' | b'\\'));
+        let written = if is_escape { &after[1..2] } else { &after[..1] };
+        plain.extend_from_slice(written);
+        rest = &after[1 + usize::from(is_escape)..];
     }
+    plain.extend_from_slice(rest);
 }
 
 /// Where the last word begins, blanks behind it being left out of account.

@@ -22,12 +22,12 @@ pub(super) fn decode(value: &[u8]) -> String {
     if let Some(plain) = plain_ascii(value) {
         return plain.to_owned();
     }
+    let begins_word = |at: usize| value[at..].starts_with(b"=?");
     let mut words = WordFinder::new(value);
     let mut decoded = String::with_capacity(value.len());
     let mut run = Run::default();
     let (mut plain, mut at) = (0, 0);
-    while let Some(offset) = value[at..].windows(2).position(|two| two == b"=?") {
-        let start = at + offset;
+    while let Some(start) = memchr_iter(b'=', &value[at..]).map(|offset| at + offset).find(|&at| begins_word(at)) {
         let Some(word) = words.word_at(start) else {
             at = start + 2;
             continue;

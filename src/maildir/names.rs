@@ -4,6 +4,7 @@
 
 use crate::engine::Id;
 use crate::engine::text::printable;
+use memchr::memchr_iter;
 use rustix::system::uname;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
@@ -19,8 +20,8 @@ pub(super) type QueueId = [u8; 16];
 /// The name without the `:2,flags` that a mail client may have added.
 pub(super) fn base(name: &OsStr) -> &[u8] {
     let bytes = name.as_bytes();
-    let end = bytes.windows(3).position(|part| part == b":2,").unwrap_or(bytes.len());
-    &bytes[..end]
+    let end = memchr_iter(b':', bytes).find(|&colon| bytes[colon..].starts_with(b":2,"));
+    &bytes[..end.unwrap_or(bytes.len())]
 }
 
 /// The name of a message by its path, without the flags that a mail client gives those in `cur/`.
