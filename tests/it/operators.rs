@@ -18,7 +18,7 @@ const OTHERS: u64 = 40;
 
 /// Refused for the time being, unless it is from a ledger.
 fn only_bystanders(request: &Request) -> Answer {
-    if request.body.starts_with(b"Subject") { Answer::status(400) } else { Answer::ok() }
+    if request.body.starts_with(b"Subject") { Answer::status(400).header("retry-after", 3600) } else { Answer::ok() }
 }
 
 /// Of few hands at a time: what each of them opens at its first mail is no growth.

@@ -242,12 +242,17 @@ mod turns {
 
     const RETRIES: usize = 300;
 
+    /// For an hour: of so many that wait for a time by chance, one comes again at once now and then.
+    fn not_now(_: &Request) -> Answer {
+        Answer::status(400).header("retry-after", 3600)
+    }
+
     /// Whichever there is more of, neither waits until there is none of the other.
     #[test]
     fn retries_and_fresh_mail_take_turns() {
-        let (maildir, app) = (Maildir::in_memory(), App::answering(|_| Answer::status(400)));
+        let (maildir, app) = (Maildir::in_memory(), App::answering(not_now));
         deliver(&maildir, "retry", RETRIES);
-        let settings = "concurrency = 1\nretry = { min_delay = '1h', max_delay = '1h' }";
+        let settings = "concurrency = 1\nretry = { max_delay = '1h' }";
         let toml = format!("maildir = '{}'\n{}", maildir.path().display(), target("app", &app.url(), settings));
         Maildirq::drain_config(&toml).run();
         let ids = maildir.stories();
@@ -269,9 +274,9 @@ mod turns {
     /// The same while it runs: the retries come due, and fresh mail never ends.
     #[test]
     fn mail_that_keeps_coming_does_not_keep_retries_waiting() {
-        let (maildir, app) = (Maildir::in_memory(), App::answering(|_| Answer::status(400)));
+        let (maildir, app) = (Maildir::in_memory(), App::answering(not_now));
         deliver(&maildir, "retry", RETRIES);
-        let settings = "concurrency = 1\nretry = { min_delay = '1h', max_delay = '1h' }";
+        let settings = "concurrency = 1\nretry = { max_delay = '1h' }";
         let toml = format!("maildir = '{}'\n{}", maildir.path().display(), target("app", &app.url(), settings));
         let watch = Maildirq::watch_config(&toml).start();
         wait_until("all of them wait", SOON, || maildir.stories().len() == RETRIES && app.in_hand() == 0);
