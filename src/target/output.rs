@@ -26,6 +26,8 @@ impl Output {
         }
         while self.stderr.is_some() || self.stdout.is_some() {
             let read = tokio::select! {
+                // Whoever then says too much on the other one has said here why.
+                biased;
                 read = next(&mut self.stderr, &mut stderr_piece) => {
                     said.add(&stderr_piece[..read]);
                     read
