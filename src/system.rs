@@ -27,6 +27,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// The number that a program knows its lease by.
@@ -56,8 +57,8 @@ fn set_lease(file: &File, kind: libc::c_int) -> Result<(), Errno> {
 ///
 /// # Errors
 /// It is of a kind that cannot be waited for, or the system has no memory left.
-pub(crate) fn wait_for_reading(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` is open, and the same, until it is dropped, and nobody but the `AsyncFd` has it.
+pub(crate) fn wait_for_reading(descriptor: Arc<OwnedFd>) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
+    // SAFETY: an `OwnedFd` is open, and the same, until the last who has it drops it, and the `AsyncFd` has it.
     unsafe { Ok(AsyncFd::register_with_interest(descriptor, Interest::READABLE)?) }
 }
 

@@ -3,8 +3,10 @@
 use super::message::Message;
 use super::outcome::Settlement;
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
@@ -37,6 +39,12 @@ pub trait Queue: Send + Sync {
 
     /// Rings whenever there may be more to claim.
     fn bell(&self) -> &Bell;
+
+    /// Hears of new mail for as long as it is polled, by one of the lanes: what wakes that is worked on by itself, and no
+    /// other thread need be woken for it.
+    fn listen(&self) -> BoxFuture<'_, ()> {
+        Box::pin(pending())
+    }
 
     /// Keeps the queue in order (finds new mail, recovers what crashed processes held, writes back)
     /// for as long as it is polled.
@@ -113,6 +121,8 @@ pub struct Taken<'a> {
 #[derive(Debug, Default)]
 pub struct Bell {
     hands: Notify,
+    near: Notify,
+    listening_near: AtomicUsize,
     timer: Notify,
 }
 
@@ -120,6 +130,12 @@ impl Bell {
     /// There is work for one more hand.
     pub fn ring(&self) {
         self.hands.notify_one();
+    }
+
+    /// The same, from within [`Queue::listen`]: where a hand of the lane that polls it has nothing to do, it is for that
+    /// one, for the lane is awake.
+    pub fn ring_near(&self) {
+        if self.listening_near.load(Ordering::Acquire) > 0 { self.near.notify_one() } else { self.ring() }
     }
 
     /// Everyone look up: the run may be over.
@@ -136,7 +152,50 @@ impl Bell {
         &self.hands
     }
 
+    /// What hands of the lane that polls [`Queue::listen`] hear, too.
+    pub(super) fn near(&self) -> &Notify {
+        &self.near
+    }
+
+    /// One of them has nothing to do, until this is dropped.
+    pub(super) fn listens_near(&self) -> ListensNear<'_> {
+        self.listening_near.fetch_add(1, Ordering::AcqRel);
+        ListensNear(self)
+    }
+
     pub(super) async fn timer_set(&self) {
         self.timer.notified().await;
+    }
+}
+
+/// A hand that listens near the queue.
+pub(super) struct ListensNear<'a>(&'a Bell);
+
+impl Drop for ListensNear<'_> {
+    fn drop(&mut self) {
+        self.0.listening_near.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn the_near_bell_is_for_a_hand_near_by_or_else_for_any() {
+        let bell = Bell::default();
+        let rung = |bell: &Bell| [&bell.hands, &bell.near].map(|bell| bell.notified().now_or_never().is_some());
+        bell.ring_near();
+        assert_eq!(rung(&bell), [true, false]);
+        let (one, other) = (bell.listens_near(), bell.listens_near());
+        bell.ring_near();
+        assert_eq!(rung(&bell), [false, true]);
+        drop(one);
+        bell.ring_near();
+        assert_eq!(rung(&bell), [false, true]);
+        drop(other);
+        bell.ring_near();
+        assert_eq!(rung(&bell), [true, false]);
     }
 }

@@ -13,6 +13,7 @@ use super::route::{Destination, Found, Routes, Way};
 use super::stop::Stop;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::cell::Cell;
+use std::future::pending;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -57,6 +58,9 @@ impl Default for Conditions {
         }
     }
 }
+
+/// The lane that listens to the queue: it has hands whenever any has.
+const LISTENING: usize = 0;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,6 +173,7 @@ impl Engine {
         let crew = Crew { working: Cell::new(0), wanted: Cell::new(0) };
         let mut stop = self.stop.clone();
         let mut hands = FuturesUnordered::new();
+        let mut listening = if lane == LISTENING { self.queue.listen() } else { Box::pin(pending()) };
         while !self.is_over() {
             let all = *wanted.borrow_and_update();
             crew.wanted.set(all / lanes + usize::from(lane < all % lanes));
@@ -178,6 +183,8 @@ impl Engine {
             }
             tokio::select! {
                 biased;
+                // First, for the hands then find at once what it has heard.
+                () = &mut listening => {}
                 Some(()) = hands.next() => {}
                 _ = wanted.changed() => {}
                 // A lane without hands has nobody who listens to this.
@@ -276,7 +283,7 @@ impl Engine {
     async fn hand(&self, lane: usize, crew: &Crew) {
         let mut stop = self.stop.clone();
         self.in_hand.fetch_add(1, Ordering::AcqRel);
-        while let Some(job) = self.next_job(&mut stop, crew).await {
+        while let Some(job) = self.next_job(lane, &mut stop, crew).await {
             if self.call_another_hand() {
                 // The other hands of this lane claim before this one sends, so that the endpoint is woken once for all.
                 yield_now().await;
@@ -294,11 +301,16 @@ impl Engine {
     }
 
     /// Waits for something to do. None at the end. A hand counts as busy but while it listens.
-    async fn next_job(&self, stop: &mut Stop, crew: &Crew) -> Option<Job> {
+    async fn next_job(&self, lane: usize, stop: &mut Stop, crew: &Crew) -> Option<Job> {
+        let bell = self.queue.bell();
+        let is_near = lane == LISTENING;
         loop {
             // Listening begins before looking, so that no ring is lost in between.
-            let mut heard = pin!(self.queue.bell().hands().notified());
+            let (mut heard, mut heard_near) = (pin!(bell.hands().notified()), pin!(bell.near().notified()));
             heard.as_mut().enable();
+            if is_near {
+                heard_near.as_mut().enable();
+            }
             if self.is_over() || crew.working.get() > crew.wanted.get() {
                 return None;
             }
@@ -319,9 +331,11 @@ impl Engine {
                 if self.next_alarm().is_some() {
                     self.queue.bell().set_timer();
                 }
+                let _near = is_near.then(|| bell.listens_near());
                 tokio::select! {
                     biased;
                     () = heard => {}
+                    () = heard_near, if is_near => {}
                     () = stop.changed() => {}
                 }
             }

@@ -1,20 +1,22 @@
 //! What all Maildirs share that this process serves: one backlog, one bell, one thread that syncs.
 
+use super::arrivals::Arrivals;
 use super::backlog::Backlog;
 use super::sentinel::Sentinel;
 use super::served::Maildir;
 use super::slow::Slow;
 use super::suspect::Suspects;
 use super::sync::Sync;
-use super::wishes::{Room, Wishes};
+use super::wishes::{Room, Wish, Wishes};
 use crate::engine::{Bell, Observer};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 
 /// How Maildirs are worked on, all of them.
 #[derive(Clone, Debug)]
@@ -46,6 +48,7 @@ pub(super) struct Common {
     pub(super) room: Room,
     pub(super) suspects: Suspects,
     pub(super) sentinel: Arc<Sentinel>,
+    arrivals: SetOnce<Arc<Arrivals>>,
     pub(super) is_searching: AtomicBool,
     pub(super) buried: AtomicU64,
     pub(super) observer: Arc<dyn Observer>,
@@ -96,6 +99,7 @@ impl Common {
             room: Room::default(),
             suspects: Suspects::default(),
             sentinel: Arc::default(),
+            arrivals: SetOnce::new(),
             is_searching: AtomicBool::new(true),
             buried: AtomicU64::new(0),
             observer,
@@ -112,6 +116,32 @@ impl Common {
 
     pub(super) fn served(&self) -> RwLockReadGuard<'_, Served> {
         self.served.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What tells of arrivals, which is begun here.
+    ///
+    /// # Errors
+    /// There is no inotify to be had.
+    pub(super) fn arrivals(&self) -> Result<Arc<Arrivals>, Errno> {
+        if let Some(arrivals) = self.arrivals.get() {
+            return Ok(Arc::clone(arrivals));
+        }
+        let arrivals = Arc::new(Arrivals::start()?);
+        // Only the upkeep begins it.
+        let _ = self.arrivals.set(Arc::clone(&arrivals));
+        Ok(arrivals)
+    }
+
+    /// Waits until somebody has begun it.
+    pub(super) async fn arrivals_begun(&self) -> &Arrivals {
+        self.arrivals.wait().await
+    }
+
+    /// Events were lost, so nobody knows what they were of.
+    pub(super) fn search_all(&self) {
+        for maildir in self.served().all() {
+            self.wishes.ask(maildir.number, Wish::Search);
+        }
     }
 
     /// Serves these Maildirs from now on, and no others.

@@ -24,7 +24,8 @@
 //! | `pauses`, `marker` | what a person holds back, and what is written down of it |
 //! | `backlog`, `known`, `lineup` | which messages are known, when they may be taken, and who is next: pure state |
 //! | `search` | reading `new/` in bounded bites |
-//! | `watch` | inotify, for hints |
+//! | `arrivals` | inotify, for mail that comes |
+//! | `watch` | what is watched of each Maildir; inotify, for hints |
 //! | `sweep` | stories whose message is gone |
 //! | `retention`, `history` | how long is remembered what was done and dropped; which mail was done |
 //! | `upkeep`, `care`, `wishes`, `complaints` | the regular work: watching, recovering, searching, sweeping |
@@ -45,6 +46,7 @@
 //! | `crash` | places at which tests let this process die |
 
 mod act;
+mod arrivals;
 mod backlog;
 mod care;
 mod census;

@@ -13,7 +13,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// How often everything is searched while events cannot be read.
+const DEAF: Duration = Duration::from_secs(1);
 
 /// Maildirs as a queue.
 pub struct MaildirQueue {
@@ -182,6 +185,19 @@ impl Queue for MaildirQueue {
 
     fn bell(&self) -> &Bell {
         &self.common.bell
+    }
+
+    fn listen(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let arrivals = self.common.arrivals_begun().await;
+            loop {
+                if let Err(error) = arrivals.listen(&self.common).await {
+                    tracing::warn!(event = "watch_failed", reason = %error);
+                }
+                tokio::time::sleep(DEAF).await;
+                self.common.search_all();
+            }
+        })
     }
 
     fn tend(&self) -> BoxFuture<'_, ()> {

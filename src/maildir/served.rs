@@ -159,7 +159,7 @@ impl Maildir {
         }
         backlog.add_ready(key, name, came);
         drop(backlog);
-        self.common.bell.ring();
+        self.common.bell.ring_near();
     }
 
     /// When to look at a message again whose story has this mtime. The claim reads the story and

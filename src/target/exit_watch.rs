@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -18,7 +19,7 @@ pub(super) struct ExitWatch {
 /// How it is told.
 enum By {
     /// A descriptor of the child itself: see `pidfd_open(2)`. Nobody is woken for anybody else's child.
-    Descriptor(AsyncFd<OwnedFd>),
+    Descriptor(AsyncFd<Arc<OwnedFd>>),
     /// The signal that any child of ours has ended: where there are no such descriptors (before Linux 5.3, in some
     /// sandboxes), or no more of them.
     Signal {
@@ -35,7 +36,7 @@ impl ExitWatch {
     /// The system cannot tell in either way.
     pub(super) fn of(child: Pid) -> io::Result<Self> {
         let descriptor = pidfd_open(child, PidfdFlags::NONBLOCK).map_err(io::Error::from);
-        match descriptor.and_then(wait_for_reading) {
+        match descriptor.map(Arc::new).and_then(wait_for_reading) {
             Ok(descriptor) => Ok(ExitWatch { child, by: By::Descriptor(descriptor) }),
             Err(_) => Self::by_signal(child),
         }
