@@ -53,3 +53,31 @@ async fn next(pipe: &mut Option<impl AsyncRead + Unpin>, piece: &mut [u8]) -> us
     }
     read
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+    use std::sync::PoisonError;
+    use tokio::process::Command;
+    use tokio::runtime::Builder;
+
+    /// What was said on both is there before either is read.
+    #[test]
+    fn why_is_heard_before_too_much() {
+        let _forks = crate::FORKS.read().unwrap_or_else(PoisonError::into_inner);
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        for _ in 0..20 {
+            runtime.block_on(async {
+                let mut command = Command::new("sh");
+                command.args(["-c", "echo why >&2; yes | head -c 5000"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+                let mut child = command.spawn().unwrap();
+                let mut output = Output { stderr: child.stderr.take(), stdout: child.stdout.take() };
+                assert!(child.wait().await.unwrap().success());
+                let mut said = LastLines::default();
+                assert!(output.read(&mut said, Some(1024)).await);
+                assert_eq!(said.shown(), "why");
+            });
+        }
+    }
+}
