@@ -112,8 +112,7 @@ impl Arrivals {
 
     fn note(&self, common: &Common, event: &Event<'_>) {
         if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-            tracing::warn!(event = "overflow", "more mail came at once than inotify could tell of; searching for it");
-            return common.search_all();
+            return common.overflowed();
         }
         let Some((number, folder)) = self.folders().get(&event.wd()).copied() else { return };
         let was_written = event.events().contains(ReadFlags::CLOSE_WRITE);

@@ -137,6 +137,12 @@ impl Common {
         self.arrivals.wait().await
     }
 
+    /// More came at once than inotify keeps.
+    pub(super) fn overflowed(&self) {
+        tracing::warn!(event = "overflow", "more came at once than inotify could tell of; searching for it");
+        self.search_all();
+    }
+
     /// Events were lost, so nobody knows what they were of.
     pub(super) fn search_all(&self) {
         for maildir in self.served().all() {

@@ -131,10 +131,7 @@ fn watcher(common: &Arc<Common>, mask: EventKindMask) -> notify::Result<Recommen
 fn heard(common: &Weak<Common>, event: notify::Result<Event>) {
     let Some(common) = common.upgrade() else { return };
     match event {
-        Ok(event) if event.need_rescan() => {
-            tracing::warn!(event = "overflow", "more mail came at once than inotify could tell of; searching for it");
-            common.search_all();
-        }
+        Ok(event) if event.need_rescan() => common.overflowed(),
         Ok(event) => event.paths.iter().for_each(|path| look(&common, path)),
         Err(error) => {
             tracing::warn!(event = "watch_failed", reason = %error);
