@@ -2,6 +2,7 @@
 
 use super::pattern::Pattern;
 use super::sight::Sight;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::io;
@@ -143,8 +144,8 @@ impl Condition {
 
 impl Fact {
     /// What the message has there.
-    fn of(&self, sight: &Sight<'_>) -> io::Result<Vec<String>> {
-        let one = |text: Option<&str>| text.map(str::to_owned).into_iter().collect();
+    fn of<'a>(&self, sight: &Sight<'a>) -> io::Result<Vec<Cow<'a, str>>> {
+        let one = |text: Option<&'a str>| text.map(Cow::from).into_iter().collect();
         let envelope = &sight.message.envelope;
         Ok(match self {
             Fact::To => one(envelope.to.as_deref()),
@@ -152,11 +153,11 @@ impl Fact {
             Fact::From => one(envelope.from.as_deref().map(|from| if from.is_empty() { "<>" } else { from })),
             Fact::Detail => one(envelope.detail.as_deref()),
             Fact::Queue => one(Some(&sight.message.queue)),
-            Fact::Size => vec![sight.message.body.len().to_string()],
+            Fact::Size => vec![sight.message.body.len().to_string().into()],
             Fact::Kind => one(Some(sight.kind().word())),
             Fact::Subject => sight.values("Subject").collect(),
             Fact::Header(name) => sight.values(name).collect(),
-            Fact::HasAttachment => sight.has_attachment()?.map(|is_so| is_so.to_string()).into_iter().collect(),
+            Fact::HasAttachment => sight.has_attachment()?.map(|is_so| is_so.to_string().into()).into_iter().collect(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::message::Message;
 use crate::mail::{Kind, PARSE_LIMIT, decode_text, kind, read};
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::io;
 
@@ -28,7 +29,7 @@ impl<'a> Sight<'a> {
     }
 
     /// The decoded values of all header fields of this name.
-    pub(super) fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = String> + 's {
+    pub(super) fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = Cow<'a, str>> + 's {
         let fields = self.fields.get_or_init(|| self.message.header().fields().collect());
         let named = fields.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()));
         named.map(|(_, value)| decode_text(value))

@@ -227,13 +227,15 @@ fn name(written: &[u8]) -> Option<String> {
             Token::Quoted(quoted) => plain.extend(content(quoted)),
         }
     }
-    Some(without_tabs(decode(&plain))).filter(|name| !name.is_empty())
+    Some(without_tabs(decode(&plain)).into_owned()).filter(|name| !name.is_empty())
 }
 
 /// The first comment that says something.
 fn comment(written: &[u8]) -> Option<String> {
     Tokens::of(written).find_map(|token| match token {
-        Token::Comment(comment) => Some(without_tabs(decode(&content(comment)))).filter(|comment| !comment.is_empty()),
+        Token::Comment(comment) => {
+            Some(without_tabs(decode(&content(comment))).into_owned()).filter(|comment| !comment.is_empty())
+        }
         _ => None,
     })
 }

@@ -176,8 +176,8 @@ fn recipient(block: Header<'_>) -> Option<FailedRecipient> {
 fn address(value: &[u8]) -> Option<String> {
     let text = decode(value);
     let address = match text.split_once(';') {
-        Some((kind, address)) if kind.trim().eq_ignore_ascii_case("utf-8") => unescaped(address),
-        Some((_, address)) => address.to_owned(),
+        Some((kind, address)) if kind.trim().eq_ignore_ascii_case("utf-8") => unescaped(address).into(),
+        Some((_, address)) => address.into(),
         None => text,
     };
     // A comment may follow.

@@ -7,12 +7,15 @@ use super::legacy::Legacy;
 use super::utf7;
 use encoding_rs::{Encoding, GB18030, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use memchr::memchr;
+use std::borrow::Cow;
 
 /// The text that these bytes are, by the charset they are labelled with if any.
 ///
 /// A byte order mark is not part of the text. Bytes that are no text become U+FFFD, but only in a text that
 /// is in its charset for the most part; else the text is taken to be in another one.
-pub(super) fn text(bytes: &[u8], label: Option<&str>) -> String {
+///
+/// Bytes that are UTF-8 already are not copied.
+pub(super) fn text<'a>(bytes: &'a [u8], label: Option<&str>) -> Cow<'a, str> {
     if let Some(text) = marked(bytes) {
         return text;
     }
@@ -22,12 +25,12 @@ pub(super) fn text(bytes: &[u8], label: Option<&str>) -> String {
         lossy => lossy,
     };
     if let Ok(text) = std::str::from_utf8(bytes) {
-        return escaped_japanese(bytes).unwrap_or_else(|| text.to_owned());
+        return escaped_japanese(bytes).unwrap_or(text.into());
     }
     match lossy {
         Some((text, _)) if declared != Some(Decoder::Known(UTF_8)) && is_mostly_right(&text) => text,
-        _ if is_mostly_utf8(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        _ => WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
+        _ if is_mostly_utf8(bytes) => String::from_utf8_lossy(bytes),
+        _ => WINDOWS_1252.decode_without_bom_handling(bytes).0,
     }
 }
 
@@ -53,35 +56,44 @@ impl Decoder {
     fn of(label: &str) -> Option<Self> {
         let label = label.trim_matches(|c: char| c.is_ascii_whitespace() || matches!(c, '"' | '\''));
         // A language may follow (RFC 2231 section 5), or what some program has run into it.
-        let label = label.split(['*', ';', ' ']).next()?.to_ascii_lowercase();
-        match label.as_str() {
-            "us-ascii" | "ascii" | "ansi_x3.4-1968" | "us" | "x-user-defined" => None,
-            "utf-16" | "utf16" | "unicode" | "ucs-2" => Some(Decoder::Utf16),
-            "utf-7" | "utf7" | "unicode-1-1-utf-7" | "x-unicode-2-0-utf-7" | "csunicode11utf7" => Some(Decoder::Utf7),
-            _ => Legacy::of(&label).map(Decoder::Legacy).or_else(|| known(&label).map(Decoder::Known)),
+        let label = label.split(['*', ';', ' ']).next()?;
+        let is_one_of = |labels: &[&str]| labels.iter().any(|known| label.eq_ignore_ascii_case(known));
+        if is_one_of(&["us-ascii", "ascii", "ansi_x3.4-1968", "us", "x-user-defined"]) {
+            None
+        } else if is_one_of(&["utf-16", "utf16", "unicode", "ucs-2"]) {
+            Some(Decoder::Utf16)
+        } else if is_one_of(&["utf-7", "utf7", "unicode-1-1-utf-7", "x-unicode-2-0-utf-7", "csunicode11utf7"]) {
+            Some(Decoder::Utf7)
+        } else if let Some(encoding) = standard(label) {
+            Some(Decoder::Known(encoding))
+        } else {
+            let label = label.to_ascii_lowercase();
+            Legacy::of(&label).map(Decoder::Legacy).or_else(|| other(&label).map(Decoder::Known))
         }
     }
 
     /// The text, and whether some of the bytes are none.
-    fn decode(self, bytes: &[u8]) -> (String, bool) {
+    fn decode(self, bytes: &[u8]) -> (Cow<'_, str>, bool) {
         let (text, has_errors) = match self {
-            Decoder::Known(encoding) => encoding.decode_without_bom_handling(bytes),
-            Decoder::Utf7 => return utf7::decode(bytes),
+            Decoder::Known(encoding) => return encoding.decode_without_bom_handling(bytes),
+            Decoder::Utf7 => utf7::decode(bytes),
             Decoder::Utf16 => return utf16(bytes),
-            Decoder::Legacy(legacy) => return legacy.decode(bytes),
+            Decoder::Legacy(legacy) => legacy.decode(bytes),
         };
-        (text.into_owned(), has_errors)
+        (text.into(), has_errors)
     }
 }
 
-/// The encoding of a label in lower case: one of the WHATWG's, or another name for it that mail has.
-fn known(label: &str) -> Option<&'static Encoding> {
+/// The encoding that the WHATWG has for a label in any case.
+fn standard(label: &str) -> Option<&'static Encoding> {
     // GBK is all of GB18030 here, as is GB2312: what comes in is often more than its label says.
-    let encoding = |label: &str| Encoding::for_label_no_replacement(label.as_bytes());
-    encoding(label).or_else(|| {
-        let usual = label.replace('_', "-");
-        encoding(&usual).or_else(|| numbered(&usual)).or_else(|| misspelt(&usual))
-    })
+    Encoding::for_label_no_replacement(label.as_bytes())
+}
+
+/// The encoding that mail has another label for, given in lower case.
+fn other(label: &str) -> Option<&'static Encoding> {
+    let usual = label.replace('_', "-");
+    standard(&usual).or_else(|| numbered(&usual)).or_else(|| misspelt(&usual))
 }
 
 /// An encoding that is named by a number, as `cp1252`, `x-ms932` or `iso88591`.
@@ -107,7 +119,7 @@ fn numbered(label: &str) -> Option<&'static Encoding> {
         },
         _ => return None,
     };
-    Encoding::for_label_no_replacement(label.as_bytes())
+    standard(&label)
 }
 
 /// An encoding whose label goes on where it should end, or lacks a dash.
@@ -136,35 +148,32 @@ fn misspelt(label: &str) -> Option<&'static Encoding> {
     ]
     .into_iter()
     .find(|(start, _)| squeezed.starts_with(start))
-    .and_then(|(_, label)| Encoding::for_label_no_replacement(label.as_bytes()))
+    .and_then(|(_, label)| standard(label))
 }
 
 /// The text behind a byte order mark, if it is what the mark says.
-fn marked(bytes: &[u8]) -> Option<String> {
+fn marked(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let (encoding, length) = Encoding::for_bom(bytes)?;
-    let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes[length..])?;
-    Some(text.into_owned())
+    encoding.decode_without_bom_handling_and_without_replacement(&bytes[length..])
 }
 
 /// UTF-16 without a byte order mark: ASCII shows which byte comes first. Text that is all ASCII is no UTF-16.
-fn utf16(bytes: &[u8]) -> (String, bool) {
+fn utf16(bytes: &[u8]) -> (Cow<'_, str>, bool) {
     let nulls_at = |offset| bytes.iter().skip(offset).step_by(2).filter(|&&byte| byte == 0).count();
     let (first, second) = (nulls_at(0), nulls_at(1));
     if first + second == 0 && bytes.is_ascii() {
-        return (String::new(), true);
+        return (Cow::default(), true);
     }
     let encoding = if second > first { UTF_16LE } else { UTF_16BE };
-    let (text, has_errors) = encoding.decode_without_bom_handling(bytes);
-    (text.into_owned(), has_errors)
+    encoding.decode_without_bom_handling(bytes)
 }
 
 /// ISO-2022-JP (RFC 1468), if these bytes have its escape sequences.
-fn escaped_japanese(bytes: &[u8]) -> Option<String> {
+fn escaped_japanese(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let has_escapes = memchr(b'\x1b', bytes).is_some();
     let has_escapes =
         has_escapes && bytes.windows(3).any(|three| matches!(three, b"\x1b$B" | b"\x1b$@" | b"\x1b(J" | b"\x1b(I"));
-    let text = has_escapes.then(|| ISO_2022_JP.decode_without_bom_handling_and_without_replacement(bytes))??;
-    Some(text.into_owned())
+    has_escapes.then(|| ISO_2022_JP.decode_without_bom_handling_and_without_replacement(bytes))?
 }
 
 /// Whether there are several right characters beyond ASCII for each wrong one.

@@ -7,6 +7,7 @@ use super::kind::{self, Kind};
 use super::read::{self, Mail};
 use super::reply::{self, Reply};
 use super::{html, reply_html as html_of_reply, words};
+use std::borrow::Cow;
 use std::panic::{UnwindSafe, catch_unwind};
 
 /// Reads a mail, whatever it is.
@@ -27,8 +28,8 @@ pub fn kind(header: Header<'_>, sender: Option<&str>) -> Kind {
 
 /// A raw unstructured value as text on one line (RFC 2047): without line ends and control characters, with
 /// encoded words decoded.
-pub fn decode_text(value: &[u8]) -> String {
-    guarded(|| words::decode(value), || String::from_utf8_lossy(value).into_owned())
+pub fn decode_text(value: &[u8]) -> Cow<'_, str> {
+    guarded(|| words::decode(value), || String::from_utf8_lossy(value))
 }
 
 /// Takes a plain text with lines ending in `\n` apart, as well as can be.

@@ -1,21 +1,22 @@
 //! One header field.
 
 use super::words;
+use std::borrow::Cow;
 
-/// A header field, decoded.
+/// A header field, decoded. Where nothing had to be, it is as it stands in the mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
+pub struct Field<'a> {
     /// Its name, as it is written.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// Its value on one line, decoded. The encoded words (RFC 2047) of addresses and parameters are, too:
     /// it is there to be read.
-    pub value: String,
+    pub value: Cow<'a, str>,
 }
 
-impl Field {
+impl<'a> Field<'a> {
     /// Decodes a raw field.
-    pub(super) fn of(name: &[u8], value: &[u8]) -> Self {
-        Field { name: String::from_utf8_lossy(name).into_owned(), value: words::decode(value) }
+    pub(super) fn of(name: &'a [u8], value: &'a [u8]) -> Self {
+        Field { name: String::from_utf8_lossy(name), value: words::decode(value) }
     }
 }
 

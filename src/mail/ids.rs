@@ -46,7 +46,8 @@ pub(super) fn ids(value: &[u8]) -> Vec<String> {
 
 /// Adds what stood within angle brackets, if anything.
 fn add(inside: Option<Vec<u8>>, found: &mut Vec<String>) {
-    let id = without_tabs(text(&inside.unwrap_or_default(), None));
+    let inside = inside.unwrap_or_default();
+    let id = without_tabs(text(&inside, None));
     if !id.is_empty() {
         found.push(format!("<{id}>"));
     }

@@ -121,13 +121,14 @@ fn put_together(name: &str, sections: &[Section]) -> String {
         is_labelled |= part.is_extended;
         last = part.number;
     }
-    match (label, name) {
+    let value = match (label, name) {
         (Some(label), _) => one_line(text(&bytes, Some(label))),
         // Nobody encodes these, and some look as if.
         (None, "boundary") => one_line(text(&bytes, None)),
         // Many programs know nothing of RFC 2231.
         (None, _) => decode(&bytes),
-    }
+    };
+    value.into_owned()
 }
 
 /// The charset of an extended value, and what stands behind it and the language.

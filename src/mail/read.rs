@@ -13,6 +13,7 @@ use super::part::Part;
 use super::split::tree;
 use super::text::{self, Text};
 use jiff::Timestamp;
+use std::borrow::Cow;
 
 /// How much of a field with message ids is read, in bytes: some 800 ids, while what people write to each
 /// other seldom has 100.
@@ -24,7 +25,7 @@ pub struct Mail<'a> {
     /// Why there is nothing but the header, where that is so.
     pub refusal: Option<Refusal>,
     /// All header fields in their order.
-    pub fields: Vec<Field>,
+    pub fields: Vec<Field<'a>>,
     /// Who wrote it, by all `From` fields: checks of senders do not agree on which one counts.
     pub from: Vec<Mailbox>,
     /// To whom.
@@ -34,7 +35,7 @@ pub struct Mail<'a> {
     /// Where answers go.
     pub reply_to: Vec<Mailbox>,
     /// The subject.
-    pub subject: Option<String>,
+    pub subject: Option<Cow<'a, str>>,
     /// When it was written, as it says itself.
     pub date: Option<Timestamp>,
     /// Its id, with angle brackets.
@@ -44,9 +45,9 @@ pub struct Mail<'a> {
     /// The thread that it belongs to, with angle brackets.
     pub references: Vec<String>,
     /// The text, with lines ending in `\n`.
-    pub text: Option<String>,
+    pub text: Option<Cow<'a, str>>,
     /// The HTML, with lines ending in `\n`.
-    pub html: Option<String>,
+    pub html: Option<Cow<'a, str>>,
     /// Whether text or HTML were longer than [`TEXT_LIMIT`](super::TEXT_LIMIT): they are cut then, and stand
     /// whole among the attachments.
     pub is_cut: bool,
@@ -74,13 +75,15 @@ pub(super) fn read_header(mail: &[u8]) -> Mail<'_> {
     told_by(Header::of(mail))
 }
 
+/// Decodes the text of a part.
+type Decode<'a> = fn(&Part<'a>) -> Text<'a>;
+
 fn parse(mail: &[u8]) -> Result<Mail<'_>, Refusal> {
     let root = tree(mail, look(mail)?)?;
     let body = Body::of(&root);
     let mut read = told_by(root.header);
     read.attachments = body.attachments;
-    let texts =
-        [(body.text, text::plain as fn(&Part<'_>) -> Text, &mut read.text), (body.html, text::html, &mut read.html)];
+    let texts = [(body.text, text::plain as Decode<'_>, &mut read.text), (body.html, text::html, &mut read.html)];
     let mut cut = Vec::new();
     for (part, decode, place) in texts {
         let Some(part) = part else { continue };
@@ -97,7 +100,7 @@ fn parse(mail: &[u8]) -> Result<Mail<'_>, Refusal> {
 }
 
 /// What the header of a mail tells.
-fn told_by<'a>(header: Header<'_>) -> Mail<'a> {
+fn told_by(header: Header<'_>) -> Mail<'_> {
     let fields: Vec<_> = header.fields().collect();
     let values = |name: &'static str| {
         let named = fields.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name.as_bytes()));
@@ -110,7 +113,7 @@ fn told_by<'a>(header: Header<'_>) -> Mail<'a> {
         ids(&value[..value.len().min(IDS_LIMIT)])
     };
     let first_id = |name| ids(name).into_iter().next();
-    let decoded: Vec<Field> = fields.iter().map(|(name, value)| Field::of(name, value)).collect();
+    let decoded: Vec<Field<'_>> = fields.iter().map(|(name, value)| Field::of(name, value)).collect();
     let subject = decoded.iter().find(|field| field.name.eq_ignore_ascii_case("Subject"));
     Mail {
         from: all("From"),

@@ -29,6 +29,17 @@ fn addresses(mailboxes: &[Mailbox]) -> Vec<&str> {
 }
 
 #[test]
+fn what_needs_no_decoding_is_not_copied() {
+    let mail = b"Subject: Hello\nContent-Type: multipart/alternative; boundary=b\n\n\
+        --b\nContent-Type: text/plain; charset=utf-8\n\ncaf\xc3\xa9\n--b\nContent-Type: text/html\n\n<p>\n--b--\n";
+    let read = read(mail);
+    assert_eq!((read.text.as_deref(), read.html.as_deref()), (Some("caf\u{e9}"), Some("<p>")));
+    let fields = read.fields.iter().flat_map(|field| [&field.name, &field.value]);
+    let texts = [&read.subject, &read.text, &read.html].into_iter().flatten();
+    assert!(fields.chain(texts).all(|text| matches!(text, Cow::Borrowed(_))));
+}
+
+#[test]
 fn all_that_a_mail_tells_is_read() {
     let mail = read(NOTE.as_bytes());
     assert_eq!(mail.refusal, None);
@@ -125,7 +136,7 @@ fn no_mail_makes_the_reading_fail_or_grow() {
         }
         let told = || format!("seed {seed}, round {round}: {}", mail.escape_ascii());
         let read = catch_unwind(|| read_closely(&mail)).unwrap_or_else(|_| panic!("{}", told()));
-        let texts = [&read.text, &read.html].map(|text| text.as_ref().map_or(0, String::len));
+        let texts = [&read.text, &read.html].map(|text| text.as_ref().map_or(0, |text| text.len()));
         assert!(texts.iter().all(|&length| length <= TEXT_LIMIT.min(4 * mail.len())), "{}", told());
         let attached: usize = read.attachments.iter().map(|attachment| attachment.decoded().len()).sum();
         assert!(attached <= mail.len(), "{}", told());

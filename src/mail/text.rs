@@ -4,6 +4,7 @@ use super::charset;
 use super::flowed::unflow;
 use super::part::Part;
 use memchr::memchr2;
+use std::borrow::Cow;
 
 /// How long a text or an HTML can be, in bytes of UTF-8. What is longer is cut.
 pub const TEXT_LIMIT: usize = 1024 * 1024;
@@ -15,33 +16,42 @@ const META_LIMIT: usize = 1024;
 
 /// A text, at most [`TEXT_LIMIT`] bytes long.
 #[derive(Debug)]
-pub(super) struct Text {
-    pub text: String,
+pub(super) struct Text<'a> {
+    pub text: Cow<'a, str>,
     /// Whether this is only its beginning.
     pub is_cut: bool,
 }
 
 /// The text of a part that is plain text.
-pub(super) fn plain(part: &Part<'_>) -> Text {
+pub(super) fn plain<'a>(part: &Part<'a>) -> Text<'a> {
     let content_type = &part.content_type;
     let decoded = decoded(part, |_| content_type.get("charset").map(str::to_owned));
     let is = |name: &str, value: &str| content_type.get(name).is_some_and(|found| found.eq_ignore_ascii_case(value));
     if !is("format", "flowed") {
         return decoded;
     }
-    Text { text: unflow(&decoded.text, is("delsp", "yes")), ..decoded }
+    Text { text: unflow(&decoded.text, is("delsp", "yes")).into(), ..decoded }
 }
 
 /// The HTML of a part that is HTML.
-pub(super) fn html(part: &Part<'_>) -> Text {
+pub(super) fn html<'a>(part: &Part<'a>) -> Text<'a> {
     decoded(part, |bytes| part.content_type.get("charset").map(str::to_owned).or_else(|| meta_charset(bytes)))
 }
 
-fn decoded(part: &Part<'_>, label: impl FnOnce(&[u8]) -> Option<String>) -> Text {
-    let content = part.transfer().unwrap_start(part.raw, BYTES_LIMIT + 1);
-    let label = label(&content);
+fn decoded<'a>(part: &Part<'a>, label: impl FnOnce(&[u8]) -> Option<String>) -> Text<'a> {
+    match part.transfer().unwrap_start(part.raw, BYTES_LIMIT + 1) {
+        Cow::Borrowed(content) => readable(content, label),
+        Cow::Owned(content) => {
+            let Text { text, is_cut } = readable(&content, label);
+            Text { text: text.into_owned().into(), is_cut }
+        }
+    }
+}
+
+fn readable(content: &[u8], label: impl FnOnce(&[u8]) -> Option<String>) -> Text<'_> {
+    let label = label(content);
     let is_short = content.len() <= BYTES_LIMIT;
-    let bytes = if is_short { &content } else { whole_characters(&content[..BYTES_LIMIT], label.as_deref()) };
+    let bytes = if is_short { content } else { whole_characters(&content[..BYTES_LIMIT], label.as_deref()) };
     let text = charset::text(bytes, label.as_deref());
     let cut = cut(put_right(text));
     Text { is_cut: cut.is_cut || !is_short, ..cut }
@@ -57,7 +67,7 @@ fn whole_characters<'a>(bytes: &'a [u8], label: Option<&str>) -> &'a [u8] {
 }
 
 /// Lines end in `\n`, and NUL, which databases refuse in text, is what stands for unknown characters.
-fn put_right(text: String) -> String {
+fn put_right(text: Cow<'_, str>) -> Cow<'_, str> {
     if memchr2(b'\r', b'\0', text.as_bytes()).is_none() {
         return text;
     }
@@ -71,16 +81,23 @@ fn put_right(text: String) -> String {
             other => right.push(other),
         }
     }
-    right
+    right.into()
 }
 
-fn cut(mut text: String) -> Text {
-    let is_cut = text.len() > TEXT_LIMIT;
-    if is_cut {
-        text.truncate(text.floor_char_boundary(TEXT_LIMIT));
-        text.shrink_to_fit();
+fn cut(text: Cow<'_, str>) -> Text<'_> {
+    if text.len() <= TEXT_LIMIT {
+        return Text { text, is_cut: false };
     }
-    Text { text, is_cut }
+    let end = text.floor_char_boundary(TEXT_LIMIT);
+    let text = match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+        Cow::Owned(mut text) => {
+            text.truncate(end);
+            text.shrink_to_fit();
+            Cow::Owned(text)
+        }
+    };
+    Text { text, is_cut: true }
 }
 
 /// The charset that HTML tells in a `<meta>`.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::mail::split::tree;
 
-fn plain_of(mail: &[u8]) -> Text {
+fn plain_of(mail: &[u8]) -> Text<'_> {
     plain(&tree(mail, 0).unwrap())
 }
 

@@ -8,6 +8,7 @@ use super::charset::{is_utf7, text};
 use super::syntax::unfold;
 use crate::base64::decode_quads;
 use memchr::{memchr_iter, memchr2_iter, memchr3_iter};
+use std::borrow::Cow;
 
 /// The longest name of a charset, in bytes. Bounded so that it takes no time to see that something is no word.
 const LABEL_LIMIT: usize = 64;
@@ -16,11 +17,17 @@ const LABEL_LIMIT: usize = 64;
 ///
 /// Line ends of folds are removed, and their blanks stay. Line ends within encoded words become
 /// blanks; other control characters but tabs are removed.
-pub(super) fn decode(value: &[u8]) -> String {
-    let value = unfold(value);
+pub(super) fn decode(value: &[u8]) -> Cow<'_, str> {
+    match unfold(value) {
+        Cow::Borrowed(value) => decode_unfolded(value),
+        Cow::Owned(value) => decode_unfolded(&value).into_owned().into(),
+    }
+}
+
+fn decode_unfolded(value: &[u8]) -> Cow<'_, str> {
     let value = value.trim_ascii();
     if let Some(plain) = plain_ascii(value) {
-        return plain.to_owned();
+        return plain.into();
     }
     let begins_word = |at: usize| value[at..].starts_with(b"=?");
     let mut words = WordFinder::new(value);
@@ -43,9 +50,9 @@ pub(super) fn decode(value: &[u8]) -> String {
     }
     run.finish(&mut decoded);
     decoded.push_str(&text(&value[plain..], None));
-    let line = one_line(decoded);
+    let line = one_line(decoded.into());
     let trimmed = line.trim_matches(|c: char| c.is_ascii_whitespace());
-    if trimmed.len() == line.len() { line } else { trimmed.to_owned() }
+    if trimmed.len() == line.len() { line } else { trimmed.to_owned().into() }
 }
 
 /// A value in which there is nothing to be decoded, as most are.
@@ -73,7 +80,7 @@ fn is_one_line(text: &str) -> bool {
 
 /// Text on one line: line ends, those of Unicode among them, become blanks. All other control characters but
 /// tabs are removed.
-pub(super) fn one_line(text: String) -> String {
+pub(super) fn one_line(text: Cow<'_, str>) -> Cow<'_, str> {
     if is_one_line(&text) {
         return text;
     }
@@ -89,14 +96,14 @@ pub(super) fn one_line(text: String) -> String {
         }
         last = Some(character);
     }
-    line
+    line.into()
 }
 
 /// The same for what is no text but a name for machines: a tab, which may stand within quotation marks, becomes a
 /// blank, too.
-pub(super) fn without_tabs(text: String) -> String {
+pub(super) fn without_tabs(text: Cow<'_, str>) -> Cow<'_, str> {
     let line = one_line(text);
-    if line.contains('\t') { line.replace('\t', " ") } else { line }
+    if line.contains('\t') { line.replace('\t', " ").into() } else { line }
 }
 
 /// Words of one charset with nothing but blanks between them. They are joined before they are decoded, since

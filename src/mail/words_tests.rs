@@ -105,7 +105,7 @@ fn a_value_is_one_line_without_control_characters() {
 fn each_character_is_looked_at_closely_that_may_not_stay() {
     for character in ('\0'..=char::MAX).map(String::from) {
         // What stands before it is taken out.
-        let closely = one_line(format!("\u{1}{character}"));
+        let closely = one_line(format!("\u{1}{character}").into());
         assert_eq!(is_one_line(&character), closely == character, "{}", character.escape_unicode());
     }
 }

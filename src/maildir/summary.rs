@@ -35,7 +35,7 @@ impl Summary {
                 b"message-id" => &mut summary.message_id,
                 _ => continue,
             };
-            field.get_or_insert_with(|| decode_text(value));
+            field.get_or_insert_with(|| decode_text(value).into_owned());
         }
         summary.kind = (!is_empty).then(|| kind(header, summary.envelope.from.as_deref()));
         summary

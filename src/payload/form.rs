@@ -112,12 +112,12 @@ fn content(value: &FieldValue, message: &Message, parsed: Option<&Parsed<'_>>) -
         Source::From => parsed?.header("From").into_owned(),
         Source::To => parsed?.header("To").into_owned(),
         Source::Cc => parsed?.header("Cc").into_owned(),
-        Source::Subject => parsed?.mail.subject.clone().unwrap_or_default(),
+        Source::Subject => parsed?.mail.subject.clone().unwrap_or_default().into_owned(),
         Source::MessageId => parsed?.mail.message_id.clone().unwrap_or_default(),
         Source::Date => parsed?.date(),
         Source::ReceivedAt => parsed?.received_at(),
         Source::Text => parsed?.text().into_owned(),
-        Source::Html => parsed?.mail.html.clone().unwrap_or_default(),
+        Source::Html => parsed?.mail.html.clone().unwrap_or_default().into_owned(),
         Source::ReplyText => parsed?.reply().text,
     };
     Some(Ok(Content::text(text)))

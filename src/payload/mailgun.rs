@@ -63,7 +63,7 @@ fn of_envelope(parsed: &Parsed<'_>) -> Vec<(String, Bytes)> {
         ("recipient", envelope.to.clone().unwrap_or_default()),
         // Where the envelope is not known, the header's `From` would pass for it.
         ("sender", envelope.from.clone().unwrap_or_default()),
-        ("subject", mail.subject.clone().unwrap_or_default()),
+        ("subject", mail.subject.clone().unwrap_or_default().into_owned()),
         ("from", parsed.header("From").into_owned()),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
@@ -73,15 +73,15 @@ fn with_fields(parsed: &Parsed<'_>) -> io::Result<Form> {
     let mail = &parsed.mail;
     // First what the mail says: where a receiver takes the last of two fields, ours must be that.
     let own = mail.fields.iter().filter(|field| becomes_a_field(field)).take(FIELDS);
-    let own = own.map(|field| (spelled(&field.name), field.value.clone().into()));
+    let own = own.map(|field| (spelled(&field.name), field.value.clone().into_owned().into()));
     let mut form = Form { fields: own.chain(of_envelope(parsed)).collect(), files: Vec::new() };
     let reply = parsed.reply();
     form.add("body-plain", parsed.text().into_owned());
     form.add("stripped-text", reply.text);
     form.add("stripped-signature", reply.signature);
     if let Some(html) = &mail.html {
-        form.add("body-html", html.clone());
-        form.add("stripped-html", reply_html(html).unwrap_or_else(|| html.clone()));
+        form.add("body-html", html.clone().into_owned());
+        form.add("stripped-html", reply_html(html).unwrap_or_else(|| html.clone().into_owned()));
     }
     let headers: Vec<_> = mail.fields.iter().map(|field| (spelled(&field.name), &field.value)).collect();
     form.add("message-headers", serde_json::to_vec(&headers)?);
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_mail_without_attachments_is_a_line_of_fields() {
-        let field = |name: &str, value: &str| Field { name: name.into(), value: value.into() };
+        let field = |name: &'static str, value: &'static str| Field { name: name.into(), value: value.into() };
         let mail = Mail {
             fields: vec![field("From", "Ada <ada@example.com>"), field("Subject", "Hi"), field("X-Spam", "no")],
             subject: Some("Hi".into()),

@@ -85,7 +85,7 @@ impl Parsed<'_> {
     /// Its text; of a mail that has only HTML, what can be read of that.
     pub(super) fn text(&self) -> Cow<'_, str> {
         match (&self.mail.text, &self.mail.html) {
-            (Some(text), _) => text.into(),
+            (Some(text), _) => Cow::Borrowed(text),
             (None, Some(html)) => mail::text_of_html(html).into(),
             (None, None) => "".into(),
         }
@@ -100,7 +100,7 @@ impl Parsed<'_> {
     pub(super) fn header(&self, name: &str) -> Cow<'_, str> {
         let mut values = self.mail.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
         let first = values.next().map_or("", |field| &field.value);
-        values.fold(first.into(), |all, field| all + ", " + field.value.as_str())
+        values.fold(first.into(), |all, field| all + ", " + &*field.value)
     }
 
     /// When it was written, as it says itself; empty where it does not.
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn fields_of_one_name_are_told_together() {
-        let field = |name: &str, value: &str| Field { name: name.into(), value: value.into() };
+        let field = |name: &'static str, value: &'static str| Field { name: name.into(), value: value.into() };
         let fields = vec![field("To", "a@x"), field("Cc", "b@x"), field("TO", "c@x")];
         let message = Message::sample();
         let parsed = Parsed::sample(&message, Mail { fields, ..Mail::default() });

@@ -136,7 +136,7 @@ fn of(parsed: &Parsed<'_>, raw_email: bool) -> io::Result<Payload> {
 fn expected_length(parsed: &Parsed<'_>, is_raw: bool) -> usize {
     let mail = &parsed.mail;
     let raw = parsed.raw.as_ref().map_or(0, bytes::Bytes::len);
-    let texts = [&mail.text, &mail.html].into_iter().flatten().map(String::len).sum::<usize>();
+    let texts = [&mail.text, &mail.html].into_iter().flatten().map(|text| text.len()).sum::<usize>();
     let headers = mail.fields.iter().map(|field| field.name.len() + field.value.len() + 32).sum::<usize>();
     let attachments = if mail.attachments.is_empty() { 0 } else { raw / 3 * 4 + mail.attachments.len() * 128 };
     let raw_email = if is_raw { raw * 17 / 16 } else { 0 };
@@ -174,7 +174,7 @@ fn blind_recipient<'a>(parsed: &'a Parsed<'_>) -> Option<&'a str> {
 fn headers<'a>(parsed: &'a Parsed<'_>) -> Vec<Header<'a>> {
     let is_elsewhere = |name: &str| ELSEWHERE.iter().any(|field| field.eq_ignore_ascii_case(name));
     let fields = parsed.mail.fields.iter().filter(|field| !is_elsewhere(&field.name));
-    let fields = fields.map(|field| Header { name: &field.name, value: field.value.as_str().into() });
+    let fields = fields.map(|field| Header { name: &field.name, value: Cow::Borrowed(&field.value) });
     let sender = parsed.message.envelope.from.as_deref();
     let sender = sender.map(|sender| Header { name: "Return-Path", value: format!("<{sender}>").into() });
     sender.into_iter().chain(fields).collect()
@@ -276,7 +276,7 @@ mod tests {
             detail: Some("7".into()),
         };
         let message = Message { envelope, ..message("x") };
-        let field = |name: &str, value: &str| Field { name: name.into(), value: value.into() };
+        let field = |name: &'static str, value: &'static str| Field { name: name.into(), value: value.into() };
         let mail = Mail {
             fields: vec![
                 field("Return-path", "<forged@example.net>"),

@@ -28,7 +28,7 @@ pub(super) fn text(record: &Record) -> io::Result<Vec<u8>> {
     let bytes = bytes(record)?;
     let mail = read(&bytes);
     refused(&mail)?;
-    let text = mail.text.or_else(|| mail.html.as_deref().map(text_of_html));
+    let text = mail.text.or_else(|| mail.html.as_deref().map(|html| text_of_html(html).into()));
     Ok(lines(&text.unwrap_or_default()))
 }
 
